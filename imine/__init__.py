@@ -1,0 +1,53 @@
+"""Instruction mining: score instruction data, fit a rule for its quality, choose what to train on.
+
+The public names are loaded on first use: importing ``imine`` loads neither numba nor torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from imine.indicators.score import Scores, score
+    from imine.records import read, write
+    from imine.regression import fit
+    from imine.rules import Rule, load_rule
+    from imine.selection import Selection, select
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "read": "imine.records",
+    "write": "imine.records",
+    "score": "imine.indicators.score",
+    "Scores": "imine.indicators.score",
+    "fit": "imine.regression",
+    "load_rule": "imine.rules",
+    "Rule": "imine.rules",
+    "select": "imine.selection",
+    "Selection": "imine.selection",
+}
+
+__all__ = [
+    "Rule",
+    "Scores",
+    "Selection",
+    "__version__",
+    "fit",
+    "load_rule",
+    "read",
+    "score",
+    "select",
+    "write",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'imine' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

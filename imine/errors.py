@@ -1,0 +1,68 @@
+"""Every exception and warning of imine, flat.
+
+A command that ends with an :class:`ImineError` prints its message and exits with ``exit_code``.
+"""
+
+from __future__ import annotations
+
+
+class ImineError(Exception):
+    """Base of all errors that a user can mend; the message says what to do."""
+
+    exit_code = 2
+
+
+class FormatError(ImineError):
+    """The format of a file could not be told, or an override does not fit it."""
+
+
+class BadRowError(ImineError):
+    """A row could not be read; the message names file, line and reason."""
+
+
+class MissingExtraError(ImineError):
+    """An optional dependency is not installed; the message has the install line."""
+
+
+class ModelNotFoundError(ImineError):
+    """A model is not at hand; the message says how to get it."""
+
+
+class UnknownIndicatorError(ImineError):
+    """An indicator name that is not in the registry."""
+
+
+class IndicatorUnavailableError(ImineError):
+    """A rule needs indicators that cannot be computed here."""
+
+
+class FingerprintMismatchError(ImineError):
+    """Scores were made in another way than the rule expects."""
+
+
+class StudyConfigError(ImineError):
+    """A study file is wrong; the message names the key and what is allowed."""
+
+
+class StudyChangedError(ImineError):
+    """A study file differs from the one that its ledger was started with."""
+
+
+class RuleError(ImineError):
+    """A rule file or rule name cannot be used."""
+
+
+class RegressionError(ImineError):
+    """A regression cannot be computed from this data."""
+
+
+class SelectionError(ImineError):
+    """A selection was asked for that cannot be made."""
+
+
+class FingerprintMismatchWarning(UserWarning):
+    """A mismatch that was allowed; it is stored in the output."""
+
+
+class ExtrapolationWarning(UserWarning):
+    """A rule is applied outside the range that it was fitted on."""

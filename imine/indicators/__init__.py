@@ -1,0 +1,1 @@
+"""Indicators: what is computed for every example, cheaply, without finetuning."""

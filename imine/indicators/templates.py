@@ -1,0 +1,118 @@
+"""Prompt templates, and the one place where an example becomes prompt and response tokens."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """How instruction and input are laid out as a prompt.
+
+    Attributes:
+        name: name that goes into the fingerprint, beside the hash of the two texts.
+        with_input: layout with ``{instruction}`` and ``{input}``.
+        without_input: layout with ``{instruction}``, for an empty input.
+    """
+
+    name: str
+    with_input: str
+    without_input: str
+
+    def render(self, instruction: str, input: str = "") -> str:
+        """The prompt of one example.
+
+        Examples:
+            >>> TEMPLATES["plain"].render("Add.", "1 2")
+            'Add.\\n1 2\\n'
+        """
+        layout = self.with_input if input.strip() else self.without_input
+        # Not str.format: the user's own braces must survive.
+        head, _, rest = layout.partition("{instruction}")
+        middle, field, tail = rest.partition("{input}")
+        return f"{head}{instruction}{middle}{input if field else ''}{tail}"
+
+    @property
+    def sha256(self) -> str:
+        """Content hash, 16 hexadecimal digits."""
+        return hashlib.sha256(f"{self.with_input}\0{self.without_input}".encode()).hexdigest()[:16]
+
+
+_ALPACA = (
+    "Below is an instruction that describes a task{more}. "
+    "Write a response that appropriately completes the request.\n\n### Instruction:\n{instruction}\n\n"
+)
+
+TEMPLATES = {
+    t.name: t
+    for t in (
+        Template(
+            "alpaca",
+            _ALPACA.replace("{more}", ", paired with an input that provides further context")
+            + "### Input:\n{input}\n\n### Response:\n",
+            _ALPACA.replace("{more}", "") + "### Response:\n",
+        ),
+        Template("plain", "{instruction}\n{input}\n", "{instruction}\n"),
+    )
+}
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedExample:
+    """Token ids of one example.
+
+    Attributes:
+        prompt: ids of the templated prompt.
+        response: ids of the response (the end-of-text token included where asked for).
+        truncated: tokens that did not fit.
+    """
+
+    prompt: list[int]
+    response: list[int]
+    truncated: int
+
+
+def encode_examples(
+    tokenizer: Any,
+    template: Template,
+    instructions: list[str],
+    inputs: list[str],
+    outputs: list[str],
+    *,
+    max_tokens: int,
+    add_eos: bool,
+) -> list[EncodedExample]:
+    """Tokenise examples, prompt and response apart so that the mask is exact.
+
+    What does not fit into ``max_tokens`` is cut: the response keeps its beginning, at least half of
+    ``max_tokens`` of it where it is that long; the prompt keeps its end.
+
+    Args:
+        tokenizer: a transformers tokenizer.
+        template: prompt template.
+        instructions, inputs, outputs: texts, equally long lists.
+        max_tokens: largest length of prompt and response together.
+        add_eos: whether the end-of-text token ends the response (finetuning and evaluation), or not
+            (perplexity of the text itself).
+    """
+    if not instructions:
+        return []
+    prompts = [template.render(a, b) for a, b in zip(instructions, inputs, strict=True)]
+    prompt_ids = tokenizer(prompts, add_special_tokens=False)["input_ids"]
+    response_ids = tokenizer(outputs, add_special_tokens=False)["input_ids"]
+    if tokenizer.bos_token_id is not None and getattr(tokenizer, "add_bos_token", False):
+        prompt_ids = [[tokenizer.bos_token_id, *ids] for ids in prompt_ids]
+    if add_eos:
+        response_ids = [[*ids, tokenizer.eos_token_id] for ids in response_ids]
+    return [_fit(p, r, max_tokens) for p, r in zip(prompt_ids, response_ids, strict=True)]
+
+
+def _fit(prompt: list[int], response: list[int], max_tokens: int) -> EncodedExample:
+    over = len(prompt) + len(response) - max_tokens
+    if over <= 0:
+        return EncodedExample(prompt, response, 0)
+    kept = response[: max(max_tokens - len(prompt), max_tokens // 2)]
+    room = max_tokens - len(kept)
+    return EncodedExample(prompt[len(prompt) - min(room, len(prompt)) :], kept, over)

@@ -1,0 +1,1 @@
+"""Numba kernels of imine: arrays in, arrays out. Imports nothing of ``imine``."""
