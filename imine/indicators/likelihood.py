@@ -15,6 +15,8 @@ from imine.indicators.responses import PrefixCache, length_batches, make_batch, 
 from imine.indicators.templates import EncodedExample, Template, encode_examples
 from imine.progress import Progress
 
+# Padded tokens a batch.
+BATCH_TOKENS = 2048
 # Positions that meet the vocabulary at once: 512 x 49,152 float32 logits are 100 MB.
 _HEAD_POSITIONS = 512
 # Leading tokens that tell one layout of a template from another, and the rows from which a prefix pays.
@@ -45,7 +47,6 @@ def score_perplexity(
     max_tokens: int,
     store: ScoreStore,
     progress: Progress,
-    batch_tokens: int = 2048,
 ) -> pl.DataFrame:
     """Perplexity of every row; what the store has is not computed again.
 
@@ -57,7 +58,6 @@ def score_perplexity(
         max_tokens: longest prompt and response together, see :func:`encode_examples`.
         store: where finished rows are kept.
         progress: told of the tokens done.
-        batch_tokens: padded tokens a batch.
 
     Returns:
         One row a row of ``frame``: ``value`` (Float64) and ``why`` (String, reason of a null).
@@ -69,7 +69,7 @@ def score_perplexity(
         examples = encode_examples(lm.tokenizer, template, *columns, max_tokens=max_tokens, add_eos=False)
         progress.start("perplexity", sum(_length(e) for e in examples), "tokens")
         with store:
-            for i, value in _perplexities(lm, examples, batch_tokens, progress):
+            for i, value in _perplexities(lm, examples, BATCH_TOKENS, progress):
                 store.add(keys[missing[i]], value, None if value is not None else "the response has no tokens")
         progress.finish()
     return store.column(keys)

@@ -8,16 +8,19 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
 
 from imine.columns import COLUMNS
 from imine.errors import FormatError, UnknownIndicatorError
-from imine.indicators.settings import ScoreSettings
+from imine.indicators.settings import ScoreSettings, settings_from_fingerprints
 from imine.progress import Progress, SilentProgress
 from imine.records import content_ids, content_keys
+
+if TYPE_CHECKING:
+    from imine.rules import Rule
 
 _METADATA_KEY = "imine"
 _NEEDED = ("instruction", "output")
@@ -117,6 +120,20 @@ def score(
     return Scores(_assemble(records, names, columns), {n: columns[n][1] for n in names}, timings)
 
 
+def settings_for_rule(rule: Rule) -> ScoreSettings:
+    """The settings under which a rule's own scores were made: models, template, reference set.
+
+    Raises:
+        RuleError: the file of the rule's reference set is missing or another one.
+
+    Examples:
+        >>> from imine.rules import load_rule
+        >>> settings_for_rule(load_rule("instructmining-v1")).model
+        'smollm2-135m'
+    """
+    return settings_from_fingerprints(rule.fingerprints, rule.reference_path())
+
+
 def expand_indicators(indicators: Sequence[str] | None) -> list[str]:
     """Names of columns for names of columns and groups, each once, in the order of the specs.
 
@@ -170,7 +187,7 @@ def _check(frame: pl.DataFrame) -> pl.DataFrame:
             row = int(frame[name].is_null().arg_max() or 0)
             raise FormatError(f"the column {name!r} has {nulls:,} nulls, the first in row {row}; give texts, '' for none")
     if "id" not in frame.columns:
-        frame = frame.with_columns(content_ids(frame).alias("id"))
+        frame = frame.with_columns(pl.Series("id", content_ids(frame)))
     return frame
 
 
