@@ -160,21 +160,30 @@ def _results(
     assert unscaled.shape == (len(params), len(params))
     leverage = solved.row_norms + (1.0 / n if intercept else 0.0)
     loo = _leave_one_out(residuals, leverage)
+    std_errors, t, p = _tests(params, variance, unscaled, df_resid)
+    f, f_p = _f_test(sst - rss, variance, df_model, df_resid)
+    log_likelihood, aic, aicc, bic = _likelihood(rss, n, len(params))
     press = math.fsum(loo**2)
     return OlsResults(
         names=(INTERCEPT, *names) if intercept else names,
         intercept=intercept,
         params=_locked(params),
         covariance=_locked(variance * unscaled),
-        **_tests(params, variance, unscaled, df_resid),
+        std_errors=_locked(std_errors),
+        t=_locked(t),
+        p=_locked(p),
         n_runs=n,
         df_model=df_model,
         df_resid=df_resid,
         sigma=math.sqrt(variance),
         r2=_ratio(rss, sst),
         adjusted_r2=_ratio(rss / df_resid, sst / (n - intercept)),
-        **_f_test(sst - rss, variance, df_model, df_resid),
-        **_likelihood(rss, n, len(params)),
+        f=f,
+        f_p=f_p,
+        log_likelihood=log_likelihood,
+        aic=aic,
+        aicc=aicc,
+        bic=bic,
         residuals=_locked(residuals),
         fitted=_locked(level + fitted_change),
         leverage=_locked(leverage),
@@ -210,37 +219,32 @@ def _ratio(part: float, whole: float) -> float:
     return 1.0 - part / whole if whole > 0 else math.nan
 
 
-def _tests(params: Array, variance: float, unscaled: Array, df_resid: int) -> dict[str, Array]:
+def _tests(params: Array, variance: float, unscaled: Array, df_resid: int) -> tuple[Array, Array, Array]:
     from scipy.stats import t as student
 
     errors = np.sqrt(variance * np.diag(unscaled))
     with np.errstate(divide="ignore", invalid="ignore"):
         t = params / errors
-    p = 2.0 * student.sf(np.abs(t), df_resid)
-    return {"std_errors": _locked(errors), "t": _locked(t), "p": _locked(p)}
+    return errors, t, 2.0 * student.sf(np.abs(t), df_resid)
 
 
-def _f_test(explained: float, variance: float, df_model: int, df_resid: int) -> dict[str, float]:
+def _f_test(explained: float, variance: float, df_model: int, df_resid: int) -> tuple[float, float]:
     from scipy.stats import f as fisher
 
     if df_model == 0:
-        return {"f": math.nan, "f_p": math.nan}
+        return math.nan, math.nan
     statistic = max(explained, 0.0) / df_model / variance if variance > 0 else math.inf
-    return {"f": statistic, "f_p": float(fisher.sf(statistic, df_model, df_resid))}
+    return statistic, float(fisher.sf(statistic, df_model, df_resid))
 
 
-def _likelihood(rss: float, n: int, k: int) -> dict[str, float]:
-    """Normal log-likelihood and the criteria; the error variance counts as a parameter, as in R's AIC()."""
+def _likelihood(rss: float, n: int, k: int) -> tuple[float, float, float, float]:
+    """Normal log-likelihood, AIC, AICc, BIC; the error variance counts as a parameter, as in R's AIC()."""
     counted = k + 1
     log_likelihood = -0.5 * n * (math.log(2 * math.pi * rss / n) + 1) if rss > 0 else math.inf
     aic = 2 * counted - 2 * log_likelihood
     spare = n - counted - 1
-    return {
-        "log_likelihood": log_likelihood,
-        "aic": aic,
-        "aicc": aic + 2 * counted * (counted + 1) / spare if spare > 0 else math.nan,
-        "bic": counted * math.log(n) - 2 * log_likelihood,
-    }
+    aicc = aic + 2 * counted * (counted + 1) / spare if spare > 0 else math.nan
+    return log_likelihood, aic, aicc, counted * math.log(n) - 2 * log_likelihood
 
 
 def _locked(values: npt.ArrayLike) -> Array:

@@ -8,17 +8,9 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from imine.rendering import format_p
+
 Array = npt.NDArray[np.float64]
-
-
-def format_p(p: float) -> str:
-    """A p-value for people: four decimals, or two digits where those would hide it.
-
-    Examples:
-        >>> format_p(0.03125), format_p(2.5e-7)
-        ('0.0312', '2.5e-07')
-    """
-    return f"{p:.4f}" if not p < 1e-4 else f"{p:.2g}"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
