@@ -54,8 +54,8 @@ def contribution_columns(rule: Rule) -> list[pl.Expr]:
     return columns
 
 
-def predict_rows(rule: Rule, frame: pl.DataFrame, level: float) -> pl.DataFrame:
-    """See :meth:`imine.rules.Rule.predict`."""
+def predict_rows(rule: Rule, frame: pl.DataFrame, level: float | None) -> pl.DataFrame:
+    """See :meth:`imine.rules.Rule.predict`; without a level no intervals."""
     _require(rule, frame)
     kept = ["id"] if "id" in frame.columns else []
     predicted = frame.select(*kept, *contribution_columns(rule))
@@ -65,7 +65,7 @@ def predict_rows(rule: Rule, frame: pl.DataFrame, level: float) -> pl.DataFrame:
     names = [f"contrib_{term.name}" for term in rule.terms]
     predicted = predicted.with_columns(total.alias("predicted_log_loss"))
     predicted = predicted.select(*kept, "predicted_log_loss", *names)
-    if rule.covariance is None:
+    if rule.covariance is None or level is None:
         return predicted
     X = frame.select(pl.col(name).cast(pl.Float64) for name in rule.indicators).to_numpy()
     mean, observation = _half_widths(rule, X, level)

@@ -125,13 +125,21 @@ def _statistics(rule: Rule) -> list[str]:
     pairs = [f"{name} {value:.4g}" for name, value in (*first, *second) if value is not None]
     if fit is not None and fit.f is not None and fit.f_p is not None:
         pairs.append(f"F {fit.f:.2f} (p {format_p(fit.f_p)})")
-    return [", ".join(pairs)] if pairs else []
+    lines = [", ".join(pairs)] if pairs else []
+    ratios = [(name, span.spread_ratio) for name, span in rule.ranges.items() if span.spread_ratio]
+    if ratios:
+        lines.append(
+            "Single examples spread wider than the subset means that were fitted, by the factor: "
+            + ", ".join(f"{name} {ratio:.1f}" for name, ratio in ratios)
+            + ". Levels predicted for single examples are extrapolated."
+        )
+    return lines
 
 
 def _estimate(estimate: Estimate) -> tuple[str, ...]:
     low, high = estimate.ci or (None, None)
     return (
-        f"{estimate.coefficient:.4g}",
+        f"{estimate.coefficient:.5g}",
         _number(estimate.std_error, ".2g"),
         _number(estimate.t, ".2f"),
         "–" if estimate.p is None else format_p(estimate.p),
