@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from imine.regression.fit import fit, runs_sha256
+from imine.regression.fitting import fit, runs_sha256
 from imine.regression.heldout import leave_one_out
 from imine.regression.ols import fit_ols
 from imine.regression.results import OlsResults, Prediction

@@ -32,19 +32,44 @@ class RuleTable:
     rows: tuple[tuple[str, ...], ...]
     footer: tuple[str, ...]
 
-    def to_text(self) -> str:
-        """Plain text with aligned columns."""
-        widths = [max(len(row[i]) for row in (self.columns, *self.rows)) for i in range(len(self.columns))]
-        left = {"term", "unit"}
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Characters that each column needs."""
+        return tuple(max(map(len, column)) for column in zip(self.columns, *self.rows, strict=True))
+
+    def to_text(self, width: int | None = None) -> str:
+        """Plain text with aligned columns.
+
+        Args:
+            width: characters that a line may have; a wider table is set in several parts, one below the other,
+                each with the term in front. By default a line may have any length.
+        """
+        parts = [self._lines(columns) for columns in self._parts(width)]
+        blocks = ["\n".join(part) for part in parts]
+        return "\n\n".join([self.title, *blocks, "\n".join(self.footer)])
+
+    def _parts(self, width: int | None) -> list[list[int]]:
+        parts, used = [[0]], self.widths[0]
+        for i, needed in enumerate(self.widths[1:], start=1):
+            if width is not None and used + 2 + needed > width and parts[-1] != [0]:
+                parts.append([0])
+                used = self.widths[0]
+            parts[-1].append(i)
+            used += 2 + needed
+        return parts
+
+    def _lines(self, columns: Sequence[int]) -> list[str]:
         lines = []
         for row in (self.columns, *self.rows):
             cells = (
-                cell.ljust(width) if column in left else cell.rjust(width)
-                for cell, width, column in zip(row, widths, self.columns, strict=True)
+                row[i].ljust(self.widths[i])
+                if self.columns[i] in ("term", "unit")
+                else row[i].rjust(self.widths[i])
+                for i in columns
             )
             lines.append("  ".join(cells).rstrip())
-        lines.insert(1, "  ".join("-" * width for width in widths))
-        return "\n".join([self.title, "", *lines, "", *self.footer])
+        lines.insert(1, "  ".join("-" * self.widths[i] for i in columns))
+        return lines
 
 
 def rule_table(rule: Rule) -> RuleTable:

@@ -19,7 +19,7 @@ from imine.errors import (
 )
 from imine.rules import Rule, compare_fingerprints, describe_differences, load_rule
 from imine.selection.result import Selection
-from imine.selection.select import Request, select_scored
+from imine.selection.selector import Request, select_scored
 
 if TYPE_CHECKING:
     from imine.indicators.score import Scores
