@@ -76,9 +76,9 @@ def select(
 
 def _check_output(output: Path) -> None:
     """An output that cannot be written is told before the work, not after it."""
-    from imine.records import check_writable
+    from imine.records.storage import target_container
 
-    check_writable(output)
+    target_container(output)
     if not output.resolve().parent.is_dir():
         raise SelectionError(f"the folder of {output} does not exist; make it, or name another output")
 
