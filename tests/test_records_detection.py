@@ -203,7 +203,7 @@ def test_a_surprising_container_is_said(tmp_path):
     (tmp_path / "a.jsonl").write_text('[{"prompt": "p", "completion": "c"}]')
     line = read_records(tmp_path / "a.jsonl").decisions[0].describe()
     assert "[named .jsonl, but holds json]" in line
-    assert line.endswith("layout prompt_completion (prompt, completion), 1 rows")
+    assert line.endswith("layout prompt_completion (prompt, completion), 1 row")
 
 
 @pytest.mark.parametrize(

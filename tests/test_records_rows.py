@@ -317,8 +317,8 @@ def test_own_ids_are_kept_where_unique_and_made_where_shared(tmp_path):
     assert records.frame["id"].to_list() == [keys[0], "x", keys[2], f"{keys[0]}-2", f"{keys[0]}-3"]
     assert records.frame["id_original"].to_list() == ["1", "x", "1", None, "1"]
     assert records.notes == (
-        "3 rows share their id with another row: these have ids made of their content",
-        "1 rows have no id: these have ids made of their content",
+        "3 rows share their id with another row: their ids are made of their content",
+        "rows without an id: 1; theirs is made of their content",
     )
     records.write(tmp_path / "c.jsonl", [keys[2]])
     assert json.loads((tmp_path / "c.jsonl").read_text())["id"] == 1
