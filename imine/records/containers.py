@@ -24,7 +24,7 @@ def load_table(path: Path, container: str | None = None) -> Table:
     """The rows of a file.
 
     The content decides before the suffix: Parquet, gzip and zstd are told by their first bytes, JSON by a
-    first character ``[`` or ``{``; it is JSON lines if one of the first two lines is a whole value.
+    first character ``[`` or ``{``; it is JSON lines if one of the first two lines is a whole object.
 
     Args:
         path: the file.
@@ -80,7 +80,11 @@ def _sniff(text: str, suffix: str) -> str | None:
         if named in ("jsonl", "json", "csv"):
             return named
         return "csv" if any(mark in lines[0] for mark in DELIMITERS) else None
-    if len(lines) > 1 and lines[0] not in "[{" and any(map(_is_json, lines)):
+    if (
+        len(lines) > 1
+        and lines[0] not in "[{"
+        and any(line.startswith("{") and _is_json(line) for line in lines)
+    ):
         return "jsonl"
     if body[0] == "[" or named == "json":
         return "json"

@@ -135,9 +135,9 @@ def _id_notes(own: Sequence[str | None], places: pl.DataFrame) -> tuple[str, ...
     none = rows["own"].null_count()
     notes = []
     if shared:
-        notes.append(f"{shared:,} rows share their id with another row: these have ids made of their content")
+        notes.append(f"{shared:,} rows share their id with another row: their ids are made of their content")
     if none:
-        notes.append(f"{none:,} rows have no id: these have ids made of their content")
+        notes.append(f"rows without an id: {none:,}; theirs is made of their content")
     return tuple(notes)
 
 

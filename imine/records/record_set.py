@@ -47,11 +47,15 @@ class FileDecision:
             'qa.csv: csv, layout alpaca (instruction from question, output), 1,200 rows, 1 bad row'
         """
         fields = (f if f == column else f"{f} from {column}" for f, column in self.columns.items())
-        records = f", {self.records:,} records" if self.records != self.rows else ""
-        bad = f", {self.bad_rows:,} bad row{'s' * (self.bad_rows != 1)}" if self.bad_rows else ""
+        records = f", {_count(self.records, 'record')}" if self.records != self.rows else ""
+        bad = f", {_count(self.bad_rows, 'bad row')}" if self.bad_rows else ""
         note = f" [{self.note}]" if self.note else ""
         layout = f"layout {self.layout} ({', '.join(fields)})"
-        return f"{self.file}: {self.container}{note}, {layout}, {self.rows:,} rows{records}{bad}"
+        return f"{self.file}: {self.container}{note}, {layout}, {_count(self.rows, 'row')}{records}{bad}"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 @dataclass(frozen=True)

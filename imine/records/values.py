@@ -110,16 +110,18 @@ def stack(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
     """
     if len(frames) == 1:
         return frames[0]
+    names = dict.fromkeys(name for frame in frames for name in frame.columns)
+    unlike = [name for name in names if not _concatenates([f[name] for f in frames if name in f.columns])]
+    texts = [f.with_columns(text_series(f[c]) for c in unlike if c in f.columns) for f in frames]
+    return pl.concat(texts, how="diagonal_relaxed")
+
+
+def _concatenates(columns: Sequence[pl.Series]) -> bool:
+    if len({column.dtype for column in columns}) == 1:
+        return True
+    # Whether a list becomes text shows only with rows, so all of them are tried.
     try:
-        return pl.concat(frames, how="diagonal_relaxed")
+        pl.concat([column.to_frame() for column in columns], how="vertical_relaxed")
     except pl.exceptions.PolarsError:
-        texts = [
-            frame.with_columns(text_series(frame[c]) for c in _unlike(frames, frame)) for frame in frames
-        ]
-        return pl.concat(texts, how="diagonal_relaxed")
-
-
-def _unlike(frames: Sequence[pl.DataFrame], frame: pl.DataFrame) -> list[str]:
-    return [
-        c for c in frame.columns if any(c in f.columns and f.schema[c] != frame.schema[c] for f in frames)
-    ]
+        return False
+    return True
