@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-rules = typer.Typer(help="List the rules known by name, or show one.", rich_markup_mode=None)
+rules = typer.Typer(rich_markup_mode=None)
 
 
 @rules.callback(invoke_without_command=True)

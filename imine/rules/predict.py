@@ -119,6 +119,7 @@ def _half_widths(rule: Rule, X: Array, level: float) -> tuple[Array, Array]:
 
     if not 0.0 < level < 1.0:
         raise ValueError(f"level must lie between 0 and 1; got {level!r}")
+    X = np.where(np.isfinite(X), X, np.nan)
     assert rule.df_resid is not None
     assert rule.sigma is not None
     V = np.array(rule.covariance, dtype=np.float64)

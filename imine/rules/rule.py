@@ -295,10 +295,9 @@ class Rule(_Part):
             RuleError: a fingerprint holds something that JSON cannot.
         """
         try:
-            return json.dumps(
-                self.model_dump(mode="json", by_alias=True), indent=2, ensure_ascii=False, allow_nan=False
-            )
-        except ValueError as error:
+            # Not pydantic's own JSON mode: it would turn a NaN in a fingerprint into null.
+            return json.dumps(self.model_dump(by_alias=True), indent=2, ensure_ascii=False, allow_nan=False)
+        except (TypeError, ValueError) as error:
             raise RuleError(f"rule {self.name!r} cannot be written: {error}") from None
 
     def write(self, path: str | Path) -> None:

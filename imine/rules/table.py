@@ -41,7 +41,7 @@ class RuleTable:
         """Plain text with aligned columns.
 
         Args:
-            width: characters that a line may have; a wider table is set in several parts, one below the other,
+            width: characters that a line may have; a wider table is set in parts, one below the other,
                 each with the term in front. By default a line may have any length.
         """
         parts = [self._lines(columns) for columns in self._parts(width)]
