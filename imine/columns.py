@@ -50,26 +50,29 @@ def _spec(*args: object, **kwargs: object) -> ColumnSpec:
     return ColumnSpec(*args, **kwargs)  # type: ignore[arg-type]
 
 
-_WORD = "Words as imine splits them: runs of letters, marks and digits with inner apostrophes and hyphens."
+_WORD = (
+    "Words as imine splits them (docs/lexical.md): runs of letters, marks and numbers with inner apostrophes "
+    "and hyphens; Han, kana and Thai characters one by one."
+)
 
 COLUMNS: dict[str, ColumnSpec] = {
     spec.name: spec
     for spec in (
         _spec(
             "input_words", "lexical", "Int64", "words", 0, None, "longer prompt",
-            "words of the prompt (instruction and input)", _WORD, "never",
+            "words of the prompt (instruction and input)", _WORD, "the instruction is null",
         ),
         _spec(
             "output_words", "lexical", "Int64", "words", 0, None, "longer response",
-            "words of the response", _WORD, "never",
+            "words of the response", _WORD, "the response is null",
         ),
         _spec(
             "mtld", "lexical", "Float64", "words a factor", 0, None, "more varied vocabulary",
             "measure of textual lexical diversity of the response",
             "McCarthy and Jarvis (2010): mean length of the runs of words that keep the type-token ratio above "
-            "0.72, mean of the forward and the backward pass, the last run counted in part; equal to "
-            "lexicalrichness on the same words.",
-            "the response has fewer words than the minimum (10)",
+            "0.72, mean of the forward and the backward pass, the last run counted in part, a text in which no "
+            "word recurs counted as one run; equal to lexicalrichness 0.5.1 on the same words.",
+            "the response has fewer words than the minimum (10), or is null",
         ),
         _spec(
             "input_length", "tokens", "Int64", "tokens", 0, None, "longer prompt",
