@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+import imine
+from imine.columns import COLUMNS
+from imine.errors import FormatError, ModelNotFoundError, UnknownIndicatorError
+from imine.indicators.cache import ScoreStore
+from imine.indicators.settings import ScoreSettings
+from imine.sample import load_sample
+
+
+@pytest.fixture
+def settings(tiny_llama: Path, tiny_encoder: Path, own_cache: Path) -> ScoreSettings:
+    return ScoreSettings(model=str(tiny_llama), encoder=str(tiny_encoder))
+
+
+def test_a_value_or_a_reason_never_both(settings: ScoreSettings) -> None:
+    sample = load_sample()
+    scores = imine.score(sample, settings=settings)
+    assert scores.frame["id"].to_list() == sample["id"].to_list()
+    assert list(scores.fingerprints) == list(COLUMNS)
+    for name, spec in COLUMNS.items():
+        column, why = scores.frame[name], scores.frame[spec.why]
+        assert column.dtype == getattr(pl, spec.dtype)
+        assert (column.is_null() == why.is_not_null()).all(), name
+        assert column.drop_nulls().is_finite().all()
+        assert spec.low is not None
+        assert column.drop_nulls().min() >= spec.low
+    assert scores.frame["perplexity"].null_count() == 3, "the three rows with an empty output"
+    assert set(scores.timings) == {"lexical", "tokens", "likelihood", "neighbors"}
+
+
+def test_side_car_keeps_everything(settings: ScoreSettings, tmp_path: Path) -> None:
+    scores = imine.score(load_sample()[:30], ["lexical", "output_length"], settings=settings)
+    scores.write(tmp_path / "scores.parquet")
+    read = imine.Scores.read(tmp_path / "scores.parquet")
+    assert read.frame.equals(scores.frame)
+    assert read.fingerprints == scores.fingerprints
+    assert [p.name for p in tmp_path.iterdir() if p.is_file()] == ["scores.parquet"]
+
+
+def test_the_order_of_rows_changes_nothing(settings: ScoreSettings) -> None:
+    sample = load_sample()[:50]
+    forward = imine.score(sample, settings=ScoreSettings(settings.model, encoder=settings.encoder, cache=False)).frame
+    backward = imine.score(
+        sample.reverse(), settings=ScoreSettings(settings.model, encoder=settings.encoder, cache=False)
+    ).frame.reverse()
+    assert forward.drop("perplexity", "knn_6").equals(backward.drop("perplexity", "knn_6"))
+    for name in ("perplexity", "knn_6"):
+        assert (forward[name] - backward[name]).abs().max() <= 1e-5 * forward[name].max()
+
+
+def test_other_files_are_no_side_car(tmp_path: Path) -> None:
+    load_sample().write_parquet(tmp_path / "pool.parquet")
+    with pytest.raises(FormatError, match="no side-car of scores"):
+        imine.Scores.read(tmp_path / "pool.parquet")
+    with pytest.raises(FormatError, match="no side-car of scores"):
+        imine.Scores.read(tmp_path / "absent.parquet")
+
+
+def test_unknown_indicator_is_named() -> None:
+    with pytest.raises(UnknownIndicatorError, match=r"no indicator 'mtdl'; there are input_words"):
+        imine.score(load_sample(), ["mtdl"])
+
+
+@pytest.mark.parametrize(
+    ("frame", "message"),
+    [
+        (pl.DataFrame({"instruction": ["a"]}), "no column 'output'"),
+        (pl.DataFrame({"instruction": ["a"], "output": [1]}), "must be text"),
+        (pl.DataFrame({"instruction": ["a", "b"], "output": ["x", None]}), "1 nulls, the first in row 1"),
+    ],
+)
+def test_records_that_do_not_fit_are_refused(frame: pl.DataFrame, message: str) -> None:
+    with pytest.raises(FormatError, match=message):
+        imine.score(frame, ["lexical"])
+
+
+def test_a_missing_model_fails_before_any_work(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("imine.indicators.lexical.score_lexical", None)  # would fail if it were called
+    with pytest.raises(ModelNotFoundError, match="imine models get smollm2-135m"):
+        imine.score(load_sample(), ["mtld", "perplexity"])
+    with pytest.raises(ModelNotFoundError, match="imine models get all-minilm-l6-v2"):
+        imine.score(load_sample(), ["mtld", "knn_6"])
+
+
+def test_weights_that_could_run_code_are_refused(tiny_llama: Path, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text((tiny_llama / "config.json").read_text())
+    (tmp_path / "pytorch_model.bin").write_bytes(b"pickle")
+    with pytest.raises(ModelNotFoundError, match="no safetensors file; other weight formats can run code"):
+        imine.score(load_sample(), ["perplexity"], settings=ScoreSettings(model=str(tmp_path)))
+
+
+@pytest.mark.parametrize("changes", [{"template": "nope"}, {"max_tokens": 3}])
+def test_settings_are_checked(changes: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match="template must be|max_tokens must be"):
+        ScoreSettings(**changes)  # type: ignore[arg-type]
+
+
+def test_store_keeps_fingerprints_apart_and_nulls_with_reasons(own_cache: Path) -> None:
+    with ScoreStore("perplexity", {"model": "a"}, pl.Float64) as store:
+        assert store.missing(["k1", "k2", "k1"]) == [0, 1]
+        store.add("k1", 2.5)
+        store.flush()
+        store.add("k2", None, "no text")
+    again = ScoreStore("perplexity", {"model": "a"}, pl.Float64)
+    assert again.missing(["k2", "k1", "k3"]) == [2]
+    assert again.column(["k1", "k2"]).rows() == [(2.5, None), (None, "no text")]
+    assert len(list(again.folder.glob("*.parquet"))) == 1, "the parts of one run become one"
+    assert ScoreStore("perplexity", {"model": "b"}, pl.Float64).missing(["k1"]) == [0]
+    assert ScoreStore("perplexity", {"model": "a"}, pl.Float64, on_disk=False).missing(["k1"]) == [0]
