@@ -24,11 +24,14 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(f"imine: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
-        print("imine: interrupted; what was finished is kept, the same command goes on from there", file=sys.stderr)
+        print(
+            "imine: interrupted; what was finished is kept, the same command goes on from there",
+            file=sys.stderr,
+        )
         sys.exit(130)
 
 
-def _show_warning(message: Warning | str, category: type[Warning], *_: object) -> None:
+def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
     print(f"imine: warning: {message}", file=sys.stderr)
 
 

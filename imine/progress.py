@@ -65,7 +65,9 @@ class LineProgress:
     def _say(self, now: float) -> None:
         fresh, seconds = self._done - self._first, now - self._began
         rate = fresh / seconds if seconds > 0 else 0.0
-        left = f"{format_seconds((self._total - self._done) / rate)} left" if rate > 0 else "time left unknown"
+        left = (
+            f"{format_seconds((self._total - self._done) / rate)} left" if rate > 0 else "time left unknown"
+        )
         speed = f"{rate:,.0f}" if rate >= 10 else f"{rate:.2g}"
         line = f"{self._stage}: {self._done:,}/{self._total:,} {self._unit}, {speed} a second, {left}"
         sys.stderr.write(f"\r\x1b[2K{line}" if self._tty else f"{line}\n")

@@ -76,7 +76,9 @@ def test_a_stopped_run_goes_on_where_it_was(
 ) -> None:
     pool = load_sample()[:40]
     settings = ScoreSettings(model=str(tiny_llama))
-    undisturbed = score(pool, ["perplexity"], settings=ScoreSettings(model=str(tiny_llama), cache=False)).frame
+    undisturbed = score(
+        pool, ["perplexity"], settings=ScoreSettings(model=str(tiny_llama), cache=False)
+    ).frame
     batches = likelihood._batch_perplexities
     computed: list[int] = []
 

@@ -34,7 +34,9 @@ def test_equals_brute_force_in_float64(rank: int, block: int, monkeypatch: pytes
     points[10:14] = points[9]  # duplicates
     points[20] = points[21] + np.float32(1e-5)  # near duplicates, where float32 products are blind
     own = np.arange(60)
-    np.testing.assert_allclose(knn_distance(points, points, rank, own), naive_knn(points, points, rank, own), rtol=1e-12)
+    np.testing.assert_allclose(
+        knn_distance(points, points, rank, own), naive_knn(points, points, rank, own), rtol=1e-12
+    )
     strangers = unit_vectors(25, 16, seed=1)
     nobody = np.full(25, -1)
     expected = naive_knn(strangers, points, rank, nobody)
@@ -79,7 +81,9 @@ def test_embeddings_do_not_depend_on_batch_or_neighbours_in_it(tiny_encoder: Pat
     np.testing.assert_allclose(np.linalg.norm(together, axis=1), 1, atol=1e-6)
 
 
-def test_reference_set_survives_its_file_bit_for_bit(tmp_path: Path, tiny_encoder: Path, own_cache: Path) -> None:
+def test_reference_set_survives_its_file_bit_for_bit(
+    tmp_path: Path, tiny_encoder: Path, own_cache: Path
+) -> None:
     pool = load_sample()[:40]
     settings = ScoreSettings(encoder=str(tiny_encoder))
     embeddings, encoder = embed_records(pool, settings, SilentProgress())
@@ -117,7 +121,9 @@ def test_embeddings_equal_plain_transformers(embedded_models: None) -> None:
     pool = load_sample()[:20]
     found, _ = embed_records(pool, ScoreSettings(cache=False), SilentProgress())
     encoder = load_encoder()
-    for i, (instruction, input, output) in enumerate(pool.select("instruction", "input", "output").iter_rows()):
+    for i, (instruction, input, output) in enumerate(
+        pool.select("instruction", "input", "output").iter_rows()
+    ):
         text = "\n".join(part for part in (instruction, input, output) if part)
         batch = encoder.tokenizer([text], return_tensors="pt", truncation=True, max_length=256)
         with torch.inference_mode():

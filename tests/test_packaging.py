@@ -51,7 +51,9 @@ def test_the_wheel_alone_imports_both_packages(tmp_path: Path) -> None:
         "import imine, imine_kernels\nprint(imine.__file__); print(imine_kernels.__file__)\n"
         "from imine.sample import load_sample\nprint(imine.score(load_sample(), ['mtld']).frame['mtld'].count())"
     )
-    done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path
+    )
     assert done.returncode == 0, done.stderr
     first, second, count = done.stdout.splitlines()
     assert Path(first).is_relative_to(tmp_path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -14,15 +14,25 @@ from imine.progress import LineProgress, Progress
 if TYPE_CHECKING:
     from imine.records import RecordSet
 
-Pools = Annotated[list[str] | None, typer.Argument(help="Files or globs: JSONL, JSON, CSV or Parquet, also .gz, .zst.")]
+Pools = Annotated[
+    list[str] | None, typer.Argument(help="Files or globs: JSONL, JSON, CSV or Parquet, also .gz, .zst.")
+]
 Sample = Annotated[bool, typer.Option("--sample", help="Read the bundled sample instead of POOL.")]
-Format = Annotated[str, typer.Option("--format", help="Format, where detection is wrong; see docs/formats.md.")]
+Format = Annotated[
+    str, typer.Option("--format", help="Format, where detection is wrong; see docs/formats.md.")
+]
 Map = Annotated[
     list[str] | None,
     typer.Option("--map", help="A column by its name in the file, e.g. --map output=answer. Repeatable."),
 ]
-Turns = Annotated[str, typer.Option("--turns", help="Of conversations: first, last, each or joined.")]
-OnBadRow = Annotated[str, typer.Option("--on-bad-row", help="fail, or skip: count them and write them aside.")]
+Turns = Annotated[
+    Literal["first", "last", "each", "joined"],
+    typer.Option("--turns", help="What of a conversation becomes a record."),
+]
+OnBadRow = Annotated[
+    Literal["fail", "skip"],
+    typer.Option("--on-bad-row", help="fail, or skip: count them and write them aside."),
+]
 
 
 def read_pools(
@@ -30,8 +40,8 @@ def read_pools(
     sample: bool,
     format: str,
     map: list[str] | None,
-    turns: str,
-    on_bad_row: str,
+    turns: Literal["first", "last", "each", "joined"],
+    on_bad_row: Literal["fail", "skip"],
     bad_rows_to: Path,
 ) -> tuple[RecordSet, Progress, float]:
     """Read records and say what was decided; bad rows are written beside the output.
@@ -56,8 +66,8 @@ def read_pools(
         turns=turns,
         on_bad_row=on_bad_row,
     )
-    for decision in records.decisions:
-        progress.note(decision.describe())
+    for line in (*(decision.describe() for decision in records.decisions), *records.notes):
+        progress.note(line)
     if records.bad_rows:
         records.write_bad_rows(bad_rows_to)
         first = records.bad_rows[0]

@@ -34,7 +34,9 @@ def show_selection(
     for note in selection.notes:
         console.print(f"Note: {note}", markup=False)
     if rule.held_out is not None and rule.held_out.press_r2 <= 0:
-        console.print("Note: this rule predicts nothing out of sample; its choice is no better founded than chance.")
+        console.print(
+            "Note: this rule predicts nothing out of sample; its choice is no better founded than chance."
+        )
     for what, path in files.items():
         console.print(f"{what + ':':15} {path}", markup=False)
 
@@ -51,7 +53,9 @@ def _term_table(selection: Selection, rule: Rule, scores: pl.DataFrame) -> Table
     for title in ("kept mean", "pool mean", "coefficient", "effect on log loss", "outside fitted range"):
         table.add_column(title, justify="right")
     kept = scores.join(selection.table.filter("kept").select("id"), on="id", how="semi")
-    scored = scores.join(selection.table.filter(pl.col("rank").is_not_null()).select("id"), on="id", how="semi")
+    scored = scores.join(
+        selection.table.filter(pl.col("rank").is_not_null()).select("id"), on="id", how="semi"
+    )
     for term in rule.terms:
         inside, everywhere = kept[term.name].mean(), scored[term.name].mean()
         if not isinstance(inside, int | float) or not isinstance(everywhere, int | float):
@@ -69,7 +73,9 @@ def _term_table(selection: Selection, rule: Rule, scores: pl.DataFrame) -> Table
 
 
 def _show_examples(console: Console, selection: Selection, records: pl.DataFrame) -> None:
-    ranked = selection.table.filter(pl.col("rank").is_not_null()).join(records, on="id", how="left").sort("rank")
+    ranked = (
+        selection.table.filter(pl.col("rank").is_not_null()).join(records, on="id", how="left").sort("rank")
+    )
     for title, rows in (
         ("Lowest predicted loss:", ranked.filter("kept").head(_SHOWN)),
         ("Highest predicted loss:", ranked.filter(~pl.col("kept")).tail(_SHOWN)),
@@ -94,5 +100,7 @@ def _show_reasons(console: Console, selection: Selection) -> None:
             f"Rejected {rejected.height:,} rows: {rejected.height - unscored.height:,} above the cut, "
             f"{unscored.height:,} without a prediction."
         )
-    for reason, count in unscored.group_by("reason").len().sort("len", "reason", descending=[True, False]).rows()[:5]:
+    for reason, count in (
+        unscored.group_by("reason").len().sort("len", "reason", descending=[True, False]).rows()[:5]
+    ):
         console.print(f"  {count:,}: {reason}", markup=False)

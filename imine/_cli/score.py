@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import polars as pl
 import typer
 
 from imine._cli import _options as options
@@ -29,8 +30,12 @@ def score(
     rule: Annotated[str, typer.Option("--rule", help="Score what this rule needs, in its way.")] = "",
     model: Annotated[str, typer.Option("--model", help="Causal model: name or folder.")] = "",
     template: Annotated[str, typer.Option("--template", help="Prompt template: alpaca or plain.")] = "",
-    max_tokens: Annotated[int, typer.Option("--max-tokens", help="Longest prompt and response together.")] = 0,
-    cache: Annotated[bool, typer.Option(help="Keep scores of models on disk, so that a stopped run goes on.")] = True,
+    max_tokens: Annotated[
+        int, typer.Option("--max-tokens", help="Longest prompt and response together.")
+    ] = 0,
+    cache: Annotated[
+        bool, typer.Option(help="Keep scores of models on disk, so that a stopped run goes on.")
+    ] = True,
     sample: options.Sample = False,
     format: options.Format = "auto",
     map: options.Map = None,
@@ -53,10 +58,13 @@ def score(
     typer.echo(f"{output}: {scores.frame.height:,} rows")
     for name in scores.indicators:
         column = scores.frame[name]
-        middle = f"mean {column.mean():,.4g}, median {column.median():,.4g}" if column.count() else "no value"
+        mean, median = column.cast(pl.Float64).mean(), column.cast(pl.Float64).median()
+        middle = f"mean {mean:,.4g}, median {median:,.4g}" if isinstance(mean, float) else "no value"
         typer.echo(f"  {name:14} {middle}, {column.null_count():,} null")
     stages = {"reading": reading} | scores.timings
-    typer.echo("time: " + ", ".join(f"{stage} {format_seconds(seconds)}" for stage, seconds in stages.items()))
+    typer.echo(
+        "time: " + ", ".join(f"{stage} {format_seconds(seconds)}" for stage, seconds in stages.items())
+    )
 
 
 def _settings(

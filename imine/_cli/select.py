@@ -25,18 +25,21 @@ def register(app: typer.Typer) -> None:
 
 def select(
     pools: options.Pools = None,
-    output: Annotated[Path, typer.Option("-o", "--output", help="Mined rows; the suffix names the format.")] = Path(
-        "mined.jsonl"
-    ),
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="Mined rows; the suffix names the format.")
+    ] = Path("mined.jsonl"),
     rule: Annotated[str, typer.Option("--rule", help="Rule by name or file; imine rules lists them.")] = "",
     top: Annotated[int | None, typer.Option("--top", help="Keep so many rows.")] = None,
     fraction: Annotated[float | None, typer.Option("--fraction", help="Keep this share of the rows.")] = None,
     threshold: Annotated[
         float | None, typer.Option("--threshold", help="Keep rows with a predicted log loss of at most this.")
     ] = None,
-    scores: Annotated[Path | None, typer.Option("--scores", help="Use this side-car instead of scoring.")] = None,
+    scores: Annotated[
+        Path | None, typer.Option("--scores", help="Use this side-car instead of scoring.")
+    ] = None,
     allow_mismatch: Annotated[
-        bool, typer.Option("--allow-mismatch", help="Go on, with a stored warning, where scores and rule differ.")
+        bool,
+        typer.Option("--allow-mismatch", help="Go on, with a stored warning, where scores and rule differ."),
     ] = False,
     sample: options.Sample = False,
     format: options.Format = "auto",
@@ -70,7 +73,9 @@ def select(
     choosing = time.perf_counter() - start
     start = time.perf_counter()
     files = _write(records, selection, made, output, write_scores=given is None)
-    stages = {"reading": reading} | made.timings | {"choosing": choosing, "writing": time.perf_counter() - start}
+    stages = (
+        {"reading": reading} | made.timings | {"choosing": choosing, "writing": time.perf_counter() - start}
+    )
     _report(selection, loaded, made, records, files, stages)
 
 

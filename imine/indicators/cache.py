@@ -88,7 +88,9 @@ class ScoreStore:
 
     def _write(self, rows: pl.DataFrame) -> Path:
         self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / "fingerprint.json").write_text(json.dumps(self._fingerprint, indent=2, sort_keys=True) + "\n")
+        (self.folder / "fingerprint.json").write_text(
+            json.dumps(self._fingerprint, indent=2, sort_keys=True) + "\n"
+        )
         part = self.folder / f"{time.time_ns():020d}-{uuid.uuid4().hex[:8]}.parquet"
         scratch = part.with_suffix(".tmp")
         rows.write_parquet(scratch)

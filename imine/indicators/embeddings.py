@@ -65,7 +65,9 @@ def embed(
                     store.add(keys[missing[i]], vector.tobytes())
                 progress.advance(len(rows))
         progress.finish()
-    return np.frombuffer(b"".join(store.values[key][0] for key in keys), dtype=np.float32).reshape(len(keys), -1)
+    return np.frombuffer(b"".join(store.values[key][0] for key in keys), dtype=np.float32).reshape(
+        len(keys), -1
+    )
 
 
 def _texts(frame: pl.DataFrame) -> list[str]:
@@ -80,13 +82,17 @@ def _encode(
 ) -> Iterator[tuple[list[int], NDArray[np.float32]]]:
     import torch
 
-    ids = encoder.tokenizer(texts, truncation=True, max_length=MAX_TOKENS, return_attention_mask=False)["input_ids"]
+    ids = encoder.tokenizer(texts, truncation=True, max_length=MAX_TOKENS, return_attention_mask=False)[
+        "input_ids"
+    ]
     lengths = [len(one) for one in ids]
     order = sorted(range(len(ids)), key=lambda i: (-lengths[i], i))
     device = encoder.model.device
     with torch.inference_mode():
         for rows in length_batches(lengths, order, batch_tokens):
-            padded = encoder.tokenizer.pad({"input_ids": [ids[i] for i in rows]}, return_tensors="pt").to(device)
+            padded = encoder.tokenizer.pad({"input_ids": [ids[i] for i in rows]}, return_tensors="pt").to(
+                device
+            )
             states = encoder.model(**padded).last_hidden_state
             mask = padded["attention_mask"].unsqueeze(-1).to(states.dtype)
             pooled = (states * mask).sum(1) / mask.sum(1)

@@ -70,7 +70,9 @@ def score_perplexity(
         progress.start("perplexity", sum(_length(e) for e in examples), "tokens")
         with store:
             for i, value in _perplexities(lm, examples, BATCH_TOKENS, progress):
-                store.add(keys[missing[i]], value, None if value is not None else "the response has no tokens")
+                store.add(
+                    keys[missing[i]], value, None if value is not None else "the response has no tokens"
+                )
         progress.finish()
     return store.column(keys)
 

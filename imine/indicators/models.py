@@ -317,4 +317,6 @@ def _load(name_or_path: str, auto_class: str) -> LoadedModel:
     model = getattr(transformers, auto_class).from_pretrained(
         folder, dtype=torch.float32, use_safetensors=True, trust_remote_code=False
     )
-    return LoadedModel(model.eval().to(device()), load_tokenizer(name_or_path), name_or_path, model_sha256(folder))
+    return LoadedModel(
+        model.eval().to(device()), load_tokenizer(name_or_path), name_or_path, model_sha256(folder)
+    )

@@ -46,7 +46,9 @@ class ReferenceSet:
         return digest.hexdigest()[:16]
 
     @classmethod
-    def make(cls, name: str, keys: list[str], embeddings: NDArray[np.float32], encoder_sha256: str) -> ReferenceSet:
+    def make(
+        cls, name: str, keys: list[str], embeddings: NDArray[np.float32], encoder_sha256: str
+    ) -> ReferenceSet:
         """A set from embeddings: repeated content counts once, values are rounded to what the file keeps."""
         first = sorted({key: i for i, key in reversed(list(enumerate(keys)))}.values())
         rounded = embeddings[first].astype(np.float16).astype(np.float32)

@@ -13,7 +13,9 @@ from imine.indicators.templates import EncodedExample
 
 # Architectures whose logits are the output embedding of the trunk's last hidden state and nothing more; others
 # scale or cap them and go through their own forward pass.
-_PLAIN_HEADS = frozenset({"llama", "mistral", "qwen2", "qwen3", "smollm3", "gpt_neox", "gpt2", "olmo2", "phi3"})
+_PLAIN_HEADS = frozenset(
+    {"llama", "mistral", "qwen2", "qwen3", "smollm3", "gpt_neox", "gpt2", "olmo2", "phi3"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,11 @@ class Batch:
     def to(self, device: Any) -> Batch:
         """The same batch on another device."""
         return Batch(
-            self.rows, self.ids.to(device), self.row.to(device), self.position.to(device), self.target.to(device)
+            self.rows,
+            self.ids.to(device),
+            self.row.to(device),
+            self.position.to(device),
+            self.target.to(device),
         )
 
 
@@ -111,7 +117,9 @@ def response_nll(model: Any, batch: Batch, past: Any = None, chunk: int | None =
     head = model.get_output_embeddings()
     parts = [
         torch.nn.functional.cross_entropy(head(h).float(), t, reduction="none")
-        for h, t in zip(states.split(chunk or len(states)), batch.target.split(chunk or len(states)), strict=True)
+        for h, t in zip(
+            states.split(chunk or len(states)), batch.target.split(chunk or len(states)), strict=True
+        )
     ]
     return torch.cat(parts)
 

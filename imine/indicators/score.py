@@ -52,25 +52,31 @@ class Scores:
         """Write a parquet side-car, the fingerprints in its key-value metadata, atomically."""
         path = Path(path)
         scratch = path.with_name(f".{path.name}.tmp")
-        self.frame.write_parquet(scratch, metadata={_METADATA_KEY: json.dumps({"fingerprints": self.fingerprints})})
+        self.frame.write_parquet(
+            scratch, metadata={_METADATA_KEY: json.dumps({"fingerprints": self.fingerprints})}
+        )
         os.replace(scratch, path)
 
     @classmethod
     def read(cls, path: str | Path) -> Scores:
-        """Read what :meth:`write` wrote.
+        """Read what :meth:`write` wrote, or a parquet file of scores from elsewhere, which has no fingerprints.
 
         Raises:
-            FormatError: the file is no parquet side-car of imine.
+            FormatError: the file cannot be read, or has no column ``id``.
         """
         try:
-            metadata = pl.read_parquet_metadata(path)
-            about = json.loads(metadata[_METADATA_KEY])
-            return cls(pl.read_parquet(path, memory_map=False), about["fingerprints"])
-        except (OSError, KeyError, json.JSONDecodeError, pl.exceptions.PolarsError) as error:
+            about = json.loads(pl.read_parquet_metadata(path).get(_METADATA_KEY, "{}"))
+            frame = pl.read_parquet(path, memory_map=False)
+        except (OSError, json.JSONDecodeError, pl.exceptions.PolarsError) as error:
             raise FormatError(
-                f"{path} is no side-car of scores (parquet with imine's fingerprints): {error!r}. "
-                "Make one with: imine score POOL -o scores.parquet"
+                f"{path} is no side-car of scores: {error}. Make one with: imine score POOL -o scores.parquet"
             ) from error
+        if "id" not in frame.columns or len(frame.columns) < 2:
+            raise FormatError(
+                f"{path} is no side-car of scores: it needs a column id and one column an indicator, "
+                f"and has {', '.join(frame.columns)}"
+            )
+        return cls(frame.with_columns(pl.col("id").cast(pl.String)), about.get("fingerprints", {}))
 
 
 def score(
@@ -185,7 +191,9 @@ def _check(frame: pl.DataFrame) -> pl.DataFrame:
             raise FormatError(f"the column {name!r} must be text (String), not {frame[name].dtype}")
         if nulls := frame[name].null_count():
             row = int(frame[name].is_null().arg_max() or 0)
-            raise FormatError(f"the column {name!r} has {nulls:,} nulls, the first in row {row}; give texts, '' for none")
+            raise FormatError(
+                f"the column {name!r} has {nulls:,} nulls, the first in row {row}; give texts, '' for none"
+            )
     if "id" not in frame.columns:
         frame = frame.with_columns(pl.Series("id", content_ids(frame)))
     return frame
@@ -203,12 +211,12 @@ def _lexical(records: pl.DataFrame, names: list[str], _: ScoreSettings, __: Prog
     from imine.indicators.lexical import lexical_fingerprint, score_lexical
 
     scored = score_lexical(records, names)
-    return {
-        n: (scored.select(value=n, why=f"{n}__why"), lexical_fingerprint(n)) for n in names
-    }
+    return {n: (scored.select(value=n, why=f"{n}__why"), lexical_fingerprint(n)) for n in names}
 
 
-def _tokens(records: pl.DataFrame, names: list[str], settings: ScoreSettings, _: Progress) -> dict[str, _Column]:
+def _tokens(
+    records: pl.DataFrame, names: list[str], settings: ScoreSettings, _: Progress
+) -> dict[str, _Column]:
     from imine.indicators.models import load_tokenizer, tokenizer_sha256
     from imine.indicators.tokens import count_tokens, length_fingerprint, prompt_text
 
@@ -217,7 +225,9 @@ def _tokens(records: pl.DataFrame, names: list[str], settings: ScoreSettings, _:
     columns = {}
     for name in names:
         texts = prompt_text(records) if name == "input_length" else records["output"]
-        values = pl.DataFrame({"value": count_tokens(texts, tokenizer)}).with_columns(why=pl.lit(None, pl.String))
+        values = pl.DataFrame({"value": count_tokens(texts, tokenizer)}).with_columns(
+            why=pl.lit(None, pl.String)
+        )
         columns[name] = (values, length_fingerprint(name, settings.model, sha256))
     return columns
 

@@ -14,7 +14,9 @@ _ROWS_AT_ONCE = 2000
 def prompt_text(frame: pl.DataFrame) -> pl.Series:
     """Instruction and input, joined by a line break where there is an input."""
     joined = pl.concat_str("instruction", "input", separator="\n")
-    return frame.select(pl.when(pl.col("input") == "").then("instruction").otherwise(joined).alias("prompt"))["prompt"]
+    return frame.select(pl.when(pl.col("input") == "").then("instruction").otherwise(joined).alias("prompt"))[
+        "prompt"
+    ]
 
 
 def length_fingerprint(name: str, tokenizer_name: str, tokenizer_sha256: str) -> dict[str, Any]:
