@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import polars as pl
 import typer
 
 from imine._cli import _options as options
@@ -46,6 +45,8 @@ def score(
 
     Example: imine score pool.jsonl -o scores.parquet --indicators lexical,tokens
     """
+    import polars as pl
+
     from imine.indicators.score import score as score_records
 
     names = [name.strip() for name in indicators.split(",") if name.strip()]
@@ -59,7 +60,11 @@ def score(
     for name in scores.indicators:
         column = scores.frame[name]
         mean, median = column.cast(pl.Float64).mean(), column.cast(pl.Float64).median()
-        middle = f"mean {mean:,.4g}, median {median:,.4g}" if isinstance(mean, float) else "no value"
+        middle = (
+            f"mean {mean:,.4g}, median {median:,.4g}"
+            if isinstance(mean, float) and isinstance(median, float)
+            else "no value"
+        )
         typer.echo(f"  {name:14} {middle}, {column.null_count():,} null")
     stages = {"reading": reading} | scores.timings
     typer.echo(
