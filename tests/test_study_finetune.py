@@ -24,15 +24,15 @@ transformers = pytest.importorskip("transformers")
 PAD = 0
 
 
-def tiny_model(kind: str = "llama", **changes: Any) -> Any:
+def tiny_model(kind: str = "llama") -> Any:
     torch.manual_seed(0)
     common = {"vocab_size": 200, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
     if kind == "llama":
         config = transformers.LlamaConfig(
-            **{**common, "intermediate_size": 64, "num_key_value_heads": 2, "tie_word_embeddings": True, **changes}
+            **common, intermediate_size=64, num_key_value_heads=2, tie_word_embeddings=True
         )
         return transformers.LlamaForCausalLM(config).eval()
-    config = transformers.CohereConfig(**{**common, "intermediate_size": 64, "logit_scale": 0.25, "pad_token_id": 0})
+    config = transformers.CohereConfig(**common, intermediate_size=64, logit_scale=0.25, pad_token_id=0)
     return transformers.CohereForCausalLM(config).eval()
 
 
@@ -40,7 +40,9 @@ def examples(count: int, seed: int = 0) -> list[EncodedExample]:
     rng = np.random.default_rng(seed)
     return [
         EncodedExample(
-            rng.integers(1, 200, rng.integers(3, 20)).tolist(), rng.integers(1, 200, rng.integers(1, 20)).tolist(), 0
+            rng.integers(1, 200, rng.integers(3, 20)).tolist(),
+            rng.integers(1, 200, rng.integers(1, 20)).tolist(),
+            0,
         )
         for _ in range(count)
     ]
@@ -183,7 +185,10 @@ def test_the_loss_sees_every_response_token_and_no_prompt_token(base: Any) -> No
 
 
 def test_padding_and_neighbours_change_nothing(base: Any) -> None:
-    short, long = EncodedExample([5, 6], [7, 8], 0), EncodedExample(list(range(1, 30)), list(range(30, 60)), 0)
+    short, long = (
+        EncodedExample([5, 6], [7, 8], 0),
+        EncodedExample(list(range(1, 30)), list(range(30, 60)), 0),
+    )
     alone = evaluate(base, [short], pad_id=PAD).sums[0]
     with torch.no_grad():
         together = token_losses(base, collate([short, long], PAD))[:2].sum().item()
@@ -204,6 +209,7 @@ def test_buckets_keep_to_the_limit_and_lose_nothing() -> None:
     assert all(max(lengths[i] for i in g) * len(g) <= 1024 for g in groups)
     padded = sum(max(lengths[i] for i in g) * len(g) for g in groups)
     assert padded < 1.1 * sum(lengths)
+    assert len(bucket(lengths, 1024, overhead=500)) < len(groups)
     assert bucket([5000], 1024) == [[0]]
     assert bucket([], 1024) == []
 

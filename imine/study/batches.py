@@ -39,31 +39,41 @@ class TokenBatch:
         )
 
 
-def bucket(lengths: Sequence[int], max_tokens: int, slack: float = 0.75) -> list[list[int]]:
-    """Split examples into micro-batches of similar length, longest first.
+def bucket(lengths: Sequence[int], max_tokens: int, overhead: int = 16) -> list[list[int]]:
+    """Split examples into micro-batches of similar length so that the least work is done.
+
+    A micro-batch costs its tokens, padding included, and ``overhead``; the split of the sorted examples with
+    the smallest sum is found by dynamic programming.
 
     Args:
         lengths: length of each example, in tokens.
         max_tokens: most tokens of a micro-batch, its padding included; a longer example stands alone.
-        slack: a micro-batch holds no example shorter than this share of its longest.
+        overhead: tokens that take as long as one more micro-batch does.
 
     Returns:
-        Lists of indices into ``lengths``; each index in one of them.
+        Lists of indices into ``lengths``, longest first; each index in one of them.
 
     Examples:
         >>> bucket([10, 100, 90, 12], max_tokens=200)
         [[1, 2], [3, 0]]
     """
-    groups: list[list[int]] = []
-    longest = 0
-    for index in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
-        fits = groups and longest * (len(groups[-1]) + 1) <= max_tokens and lengths[index] >= slack * longest
-        if fits:
-            groups[-1].append(index)
-        else:
-            groups.append([index])
-            longest = lengths[index]
-    return groups
+    order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
+    costs, starts = [0], []
+    for end in range(1, len(order) + 1):
+        options = []
+        for first in range(end - 1, -1, -1):
+            tokens = lengths[order[first]] * (end - first)
+            if tokens > max_tokens and first < end - 1:
+                break
+            options.append((costs[first] + tokens + overhead, first))
+        cost, first = min(options)
+        costs.append(cost)
+        starts.append(first)
+    groups, end = [], len(order)
+    while end:
+        groups.append(order[starts[end - 1] : end])
+        end = starts[end - 1]
+    return groups[::-1]
 
 
 def collate(examples: Sequence[EncodedExample], pad_id: int) -> TokenBatch:

@@ -34,8 +34,8 @@ class PoolConfig(_Section):
 
     name: Name
     path: Path
-    rows: int | None = Field(None, ge=1)
-    alpha: float | None = Field(None, gt=0, allow_inf_nan=False)
+    rows: int | None = Field(default=None, ge=1)
+    alpha: float | None = Field(default=None, gt=0, allow_inf_nan=False)
 
 
 class EvaluationConfig(_Section):
@@ -49,7 +49,7 @@ class EvaluationConfig(_Section):
 
     name: Name
     path: Path
-    rows: int | None = Field(None, ge=1)
+    rows: int | None = Field(default=None, ge=1)
 
 
 class DesignConfig(_Section):
@@ -66,8 +66,8 @@ class DesignConfig(_Section):
     kind: Literal["multivariate"] = "multivariate"
     subsets: int = Field(ge=1)
     examples: int = Field(ge=1)
-    alpha: float = Field(1.0, gt=0, allow_inf_nan=False)
-    reference_rows: int = Field(2000, ge=1)
+    alpha: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+    reference_rows: int = Field(default=2000, ge=1)
 
 
 class FinetuneConfig(_Section):
@@ -92,18 +92,18 @@ class FinetuneConfig(_Section):
 
     model: str = "smollm2-135m"
     template: str = "alpaca"
-    max_tokens: int = Field(256, ge=8)
-    batch_size: int = Field(8, ge=1)
-    micro_tokens: int = Field(1024, ge=1)
-    epochs: int = Field(1, ge=1)
-    learning_rate: float = Field(2e-4, gt=0, allow_inf_nan=False)
-    warmup: float = Field(0.1, ge=0, le=1)
+    max_tokens: int = Field(default=256, ge=8)
+    batch_size: int = Field(default=8, ge=1)
+    micro_tokens: int = Field(default=1024, ge=1)
+    epochs: int = Field(default=1, ge=1)
+    learning_rate: float = Field(default=2e-4, gt=0, allow_inf_nan=False)
+    warmup: float = Field(default=0.1, ge=0, le=1)
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
-    weight_decay: float = Field(0.0, ge=0, allow_inf_nan=False)
-    clip: float = Field(1.0, gt=0, allow_inf_nan=False)
+    weight_decay: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    clip: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     zero_stage: Literal[0, 1, 2, 3] = 0
     dtype: Literal["float32", "bfloat16"] = "float32"
-    threads: int | None = Field(None, ge=1)
+    threads: int | None = Field(default=None, ge=1)
 
     @field_validator("template")
     @classmethod
@@ -142,7 +142,7 @@ class StudyConfig(_Section):
     """
 
     name: Annotated[str, Field(min_length=1)]
-    seed: int = Field(0, ge=0)
+    seed: int = Field(default=0, ge=0)
     out: Path
     pools: tuple[PoolConfig, ...] = Field(min_length=1)
     evaluation: tuple[EvaluationConfig, ...] = Field(min_length=1)
@@ -260,7 +260,8 @@ def _section(loc: tuple[Any, ...]) -> type[BaseModel]:
     for part in loc:
         if isinstance(part, str):
             kind = section.model_fields[part].annotation
-            section = next(k for k in (kind, *get_args(kind)) if isinstance(k, type) and issubclass(k, BaseModel))
+            kinds = [k for k in (kind, *get_args(kind)) if isinstance(k, type)]
+            section = next(k for k in kinds if issubclass(k, BaseModel))
     return section
 
 

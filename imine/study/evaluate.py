@@ -41,7 +41,9 @@ def pooled_loss(evaluations: Sequence[Evaluation]) -> float:
     """Mean over all tokens of several sets together, in nats a token.
 
     Examples:
-        >>> pooled_loss([Evaluation(np.array([2.0]), np.array([1])), Evaluation(np.array([9.0]), np.array([3]))])
+        >>> short = Evaluation(np.array([2.0]), np.array([1]))
+        >>> long = Evaluation(np.array([9.0]), np.array([3]))
+        >>> pooled_loss([short, long])
         2.75
     """
     return float(sum(e.sums.sum() for e in evaluations) / sum(e.tokens.sum() for e in evaluations))

@@ -20,6 +20,9 @@ from imine.study.batches import TokenBatch, bucket, collate, trainable_tokens
 from imine.study.config import FinetuneConfig
 from imine.study.loss import autocast, token_losses
 
+# Adding up the gradients of all weights takes about as long as this many tokens of a 135M model on a CPU.
+_OVERHEAD = 64
+
 
 @dataclass(frozen=True, slots=True)
 class Finetuned:
@@ -109,7 +112,9 @@ def finetuned(
     import torch
 
     if empty := [i for i, e in enumerate(examples) if trainable_tokens(e) < 1]:
-        raise StudyError(f"example {empty[0]} of the subset has no trainable token; leave empty responses out")
+        raise StudyError(
+            f"example {empty[0]} of the subset has no trainable token; leave empty responses out"
+        )
     began = time.monotonic()
     torch.manual_seed(seed)
     steps = step_batches(len(examples), settings, seed)
@@ -117,20 +122,19 @@ def finetuned(
     model = copy.deepcopy(base).train()
     engine = _engine(_ResponseLoss(model, settings.dtype), settings, len(steps))
     try:
-        losses, padded = [], 0
+        losses: list[float] = []
+        padded = 0
         for step in steps:
             loss, width = _optimizer_step(engine, [examples[i] for i in step], settings, pad_id)
             if not math.isfinite(loss):
-                raise StudyError(f"the training loss is {loss} at step {len(losses) + 1}; lower learning_rate")
+                raise StudyError(f"the loss is {loss} at step {len(losses) + 1}; lower learning_rate")
             losses.append(loss)
             padded += width
             if on_step:
                 on_step(len(step))
         counts = np.array([(len(e.prompt) + len(e.response), trainable_tokens(e)) for e in examples])
         tokens, response = (counts.sum(axis=0) * settings.epochs).tolist()
-        yield Finetuned(
-            model.eval(), tuple(losses), tokens, response, padded, time.monotonic() - began
-        )
+        yield Finetuned(model.eval(), tuple(losses), tokens, response, padded, time.monotonic() - began)
     finally:
         engine.destroy()
         del engine, model
@@ -141,7 +145,7 @@ def _optimizer_step(
     engine: Any, examples: list[EncodedExample], settings: FinetuneConfig, pad_id: int
 ) -> tuple[float, int]:
     targets = sum(trainable_tokens(e) for e in examples)
-    groups = bucket([len(e.prompt) + len(e.response) for e in examples], settings.micro_tokens)
+    groups = bucket([len(e.prompt) + len(e.response) for e in examples], settings.micro_tokens, _OVERHEAD)
     total, padded = 0.0, 0
     for i, group in enumerate(groups):
         batch = collate([examples[j] for j in group], pad_id).to(engine.device)
@@ -176,8 +180,9 @@ def _engine(module: Any, settings: FinetuneConfig, steps: int) -> Any:
     import torch
 
     deepspeed = _deepspeed()
+    # Fused: a quarter of the time of the plain loop on a CPU, where memory is what it waits for.
     optimizer = torch.optim.AdamW(
-        module.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+        module.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
     )
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: learning_rate_factor(step, steps, settings.warmup, settings.schedule)
@@ -185,6 +190,9 @@ def _engine(module: Any, settings: FinetuneConfig, steps: int) -> Any:
     engine, *_ = deepspeed.initialize(
         model=module, optimizer=optimizer, lr_scheduler=schedule, config=deepspeed_config(settings)
     )
+    if settings.zero_stage == 0:
+        # A group of one has nothing to reduce, and copying all gradients there and back is not free.
+        engine.enable_backward_allreduce = False
     return engine
 
 
