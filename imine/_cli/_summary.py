@@ -1,0 +1,98 @@
+"""What a person reads after a selection."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+from rich.console import Console
+from rich.table import Table
+
+from imine.columns import COLUMNS
+from imine.rules import Rule
+from imine.selection import Selection
+
+_SHOWN = 3
+_WIDTH = 88
+
+
+def show_selection(
+    selection: Selection, rule: Rule, scores: pl.DataFrame, records: pl.DataFrame, files: dict[str, Path]
+) -> None:
+    """Print counts, what the rule saw, examples of both ends, cautions and files."""
+    console = Console(highlight=False, soft_wrap=True)
+    kept, total = len(selection.kept_ids), selection.table.height
+    console.print(f"\nKept {kept:,} of {total:,} rows ({selection.request}) by the rule {rule.name}.")
+    if selection.kept_mean is not None and selection.all_mean is not None:
+        console.print(
+            f"Predicted log loss after finetuning: {_mean(selection.kept_mean)} on the kept rows, "
+            f"{_mean(selection.all_mean)} on all."
+        )
+    console.print(_term_table(selection, rule, scores))
+    _show_examples(console, selection, records)
+    _show_reasons(console, selection)
+    for note in selection.notes:
+        console.print(f"Note: {note}", markup=False)
+    if rule.held_out is not None and rule.held_out.press_r2 <= 0:
+        console.print("Note: this rule predicts nothing out of sample; its choice is no better founded than chance.")
+    for what, path in files.items():
+        console.print(f"{what + ':':15} {path}", markup=False)
+
+
+def _mean(prediction: object) -> str:
+    value, low, high = (getattr(prediction, name) for name in ("value", "mean_low", "mean_high"))
+    return f"{value:.4f}" + ("" if low is None else f" (95 % interval {low:.4f} to {high:.4f})")
+
+
+def _term_table(selection: Selection, rule: Rule, scores: pl.DataFrame) -> Table:
+    """Means of each indicator on both sides, and what the difference does to the prediction."""
+    table = Table(title=None, box=None, pad_edge=False)
+    table.add_column("indicator")
+    for title in ("kept mean", "pool mean", "coefficient", "effect on log loss", "outside fitted range"):
+        table.add_column(title, justify="right")
+    kept = scores.join(selection.table.filter("kept").select("id"), on="id", how="semi")
+    scored = scores.join(selection.table.filter(pl.col("rank").is_not_null()).select("id"), on="id", how="semi")
+    for term in rule.terms:
+        inside, everywhere = kept[term.name].mean(), scored[term.name].mean()
+        if not isinstance(inside, int | float) or not isinstance(everywhere, int | float):
+            continue
+        unit = COLUMNS[term.name].unit if term.name in COLUMNS else ""
+        table.add_row(
+            term.name,
+            f"{inside:,.4g} {unit}".rstrip(" 1"),
+            f"{everywhere:,.4g}",
+            f"{term.coefficient:+.3g}",
+            f"{term.coefficient * (inside - everywhere):+.4f}",
+            f"{selection.out_of_range.get(term.name, 0):,} rows" if term.fitted else "unknown",
+        )
+    return table
+
+
+def _show_examples(console: Console, selection: Selection, records: pl.DataFrame) -> None:
+    ranked = selection.table.filter(pl.col("rank").is_not_null()).join(records, on="id", how="left").sort("rank")
+    for title, rows in (
+        ("Lowest predicted loss:", ranked.filter("kept").head(_SHOWN)),
+        ("Highest predicted loss:", ranked.filter(~pl.col("kept")).tail(_SHOWN)),
+    ):
+        if rows.height:
+            console.print(title)
+        for row in rows.iter_rows(named=True):
+            text = f"{_short(row['instruction'], 36)} -> {_short(row['output'], 48)}"
+            console.print(f"  {row['predicted_log_loss']:8.4f}  {text}", markup=False)
+
+
+def _short(text: str, width: int) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= width else line[: width - 1] + "…"
+
+
+def _show_reasons(console: Console, selection: Selection) -> None:
+    rejected = selection.table.filter(~pl.col("kept"))
+    unscored = rejected.filter(pl.col("rank").is_null())
+    if rejected.height:
+        console.print(
+            f"Rejected {rejected.height:,} rows: {rejected.height - unscored.height:,} above the cut, "
+            f"{unscored.height:,} without a prediction."
+        )
+    for reason, count in unscored.group_by("reason").len().sort("len", "reason", descending=[True, False]).rows()[:5]:
+        console.print(f"  {count:,}: {reason}", markup=False)

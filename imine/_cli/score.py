@@ -1,0 +1,83 @@
+"""``imine score``: scores of a pool into a side-car."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from imine._cli import _options as options
+from imine.progress import format_seconds
+
+if TYPE_CHECKING:
+    from imine.indicators.settings import ScoreSettings
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(score)
+
+
+def score(
+    pools: options.Pools = None,
+    output: Annotated[Path, typer.Option("-o", "--output", help="Side-car to write (parquet).")] = Path(
+        "scores.parquet"
+    ),
+    indicators: Annotated[
+        str, typer.Option("--indicators", help="Names or groups, by commas: lexical,tokens,perplexity,knn_6.")
+    ] = "",
+    rule: Annotated[str, typer.Option("--rule", help="Score what this rule needs, in its way.")] = "",
+    model: Annotated[str, typer.Option("--model", help="Causal model: name or folder.")] = "",
+    template: Annotated[str, typer.Option("--template", help="Prompt template: alpaca or plain.")] = "",
+    max_tokens: Annotated[int, typer.Option("--max-tokens", help="Longest prompt and response together.")] = 0,
+    cache: Annotated[bool, typer.Option(help="Keep scores of models on disk, so that a stopped run goes on.")] = True,
+    sample: options.Sample = False,
+    format: options.Format = "auto",
+    map: options.Map = None,
+    turns: options.Turns = "first",
+    on_bad_row: options.OnBadRow = "fail",
+) -> None:
+    """Score a pool: one row an id, one column an indicator, a reason for every null.
+
+    Example: imine score pool.jsonl -o scores.parquet --indicators lexical,tokens
+    """
+    from imine.indicators.score import score as score_records
+
+    names = [name.strip() for name in indicators.split(",") if name.strip()]
+    settings, wanted = _settings(rule, names, model, template, max_tokens, cache)
+    records, progress, reading = options.read_pools(
+        pools, sample, format, map, turns, on_bad_row, options.beside(output, "bad", ".jsonl")
+    )
+    scores = score_records(records.frame, wanted, settings=settings, progress=progress)
+    scores.write(output)
+    typer.echo(f"{output}: {scores.frame.height:,} rows")
+    for name in scores.indicators:
+        column = scores.frame[name]
+        middle = f"mean {column.mean():,.4g}, median {column.median():,.4g}" if column.count() else "no value"
+        typer.echo(f"  {name:14} {middle}, {column.null_count():,} null")
+    stages = {"reading": reading} | scores.timings
+    typer.echo("time: " + ", ".join(f"{stage} {format_seconds(seconds)}" for stage, seconds in stages.items()))
+
+
+def _settings(
+    rule: str, names: list[str], model: str, template: str, max_tokens: int, cache: bool
+) -> tuple[ScoreSettings, list[str] | None]:
+    from dataclasses import replace
+
+    from imine.indicators.score import settings_for_rule
+    from imine.indicators.settings import ScoreSettings
+    from imine.rules import load_rule
+    from imine.selection import check_available
+
+    settings, wanted = ScoreSettings(), names or None
+    if rule:
+        loaded = load_rule(rule)
+        check_available(loaded)
+        settings, wanted = settings_for_rule(loaded), [*loaded.indicators, *names]
+    if model:
+        settings = replace(settings, model=model)
+    if template:
+        settings = replace(settings, template=template)
+    if max_tokens:
+        settings = replace(settings, max_tokens=max_tokens)
+    return replace(settings, cache=cache), wanted

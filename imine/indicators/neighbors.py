@@ -1,0 +1,145 @@
+"""Exact distance to the i-th nearest neighbour among a reference set of embeddings."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imine.columns import COLUMNS
+from imine.errors import RuleError
+
+_BLOCK = 1024
+# float32 products of unit vectors are wrong by some 1e-7, which moves small distances: as many candidates more are
+# taken as could change places, and their distances computed in float64.
+_SPARE = 8
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceSet:
+    """The examples among which neighbours are looked for.
+
+    Attributes:
+        name: for people.
+        keys: content key of each example, each once.
+        embeddings: float32, (examples, dimensions), unit length.
+        encoder_sha256: content hash of the encoder's weights.
+    """
+
+    name: str
+    keys: tuple[str, ...]
+    embeddings: NDArray[np.float32]
+    encoder_sha256: str
+
+    @property
+    def sha256(self) -> str:
+        """Content hash of keys, embeddings and encoder, 16 hexadecimal digits."""
+        digest = hashlib.sha256(self.encoder_sha256.encode())
+        digest.update("\n".join(self.keys).encode())
+        digest.update(np.ascontiguousarray(self.embeddings, dtype="<f4").tobytes())
+        return digest.hexdigest()[:16]
+
+    @classmethod
+    def make(cls, name: str, keys: list[str], embeddings: NDArray[np.float32], encoder_sha256: str) -> ReferenceSet:
+        """A set from embeddings: repeated content counts once, values are rounded to what the file keeps."""
+        first = sorted({key: i for i, key in reversed(list(enumerate(keys)))}.values())
+        rounded = embeddings[first].astype(np.float16).astype(np.float32)
+        return cls(name, tuple(keys[i] for i in first), rounded, encoder_sha256)
+
+    def save(self, path: Path) -> None:
+        """Write an ``.npz`` of float16 embeddings and keys, atomically; the same set gives the same bytes."""
+        buffer = io.BytesIO()
+        np.savez(
+            buffer,
+            name=np.array(self.name),
+            keys=np.array(self.keys),
+            embeddings=self.embeddings.astype(np.float16),
+            encoder_sha256=np.array(self.encoder_sha256),
+        )
+        scratch = path.with_name(f".{path.name}.tmp")
+        scratch.write_bytes(buffer.getvalue())
+        os.replace(scratch, path)
+
+    @classmethod
+    def load(cls, path: Path) -> ReferenceSet:
+        """Read what :meth:`save` wrote; nothing in the file is run.
+
+        Raises:
+            RuleError: the file is not there or not such a set.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                return cls(
+                    str(file["name"]),
+                    tuple(file["keys"].tolist()),
+                    file["embeddings"].astype(np.float32),
+                    str(file["encoder_sha256"]),
+                )
+        except (OSError, KeyError, ValueError) as error:
+            raise RuleError(f"{path}: no reference set of neighbours can be read there: {error}") from error
+
+
+def neighbor_fingerprint(name: str, encoder: dict[str, Any], reference: dict[str, Any]) -> dict[str, Any]:
+    """What makes a column of neighbour distances."""
+    return {
+        "indicator": name,
+        "version": COLUMNS[name].version,
+        "metric": "euclidean",
+        "encoder": encoder,
+        "reference": reference,
+    }
+
+
+def knn_distance(
+    queries: NDArray[np.float32],
+    reference: NDArray[np.float32],
+    rank: int,
+    own: NDArray[np.int64],
+) -> NDArray[np.float64]:
+    """Euclidean distance from each query to its ``rank``-th nearest reference vector, exact.
+
+    Args:
+        queries: unit vectors, (queries, dimensions).
+        reference: unit vectors, (references, dimensions).
+        rank: which neighbour, from 1.
+        own: for each query, the position of the same example in the reference, or -1; it does not count.
+
+    Returns:
+        float64, one distance a query; NaN where the reference has too few others.
+
+    Examples:
+        >>> line = np.array([[1, 0], [0.8, 0.6], [0, 1]], dtype=np.float32)
+        >>> knn_distance(line, line, 1, np.arange(3)).round(4)
+        array([0.6325, 0.6325, 0.8944])
+    """
+    result = np.full(len(queries), np.nan)
+    take = min(rank + _SPARE, len(reference))
+    for start in range(0, len(queries), _BLOCK):
+        block, mine = queries[start : start + _BLOCK], own[start : start + _BLOCK]
+        products = block @ reference.T
+        known = np.flatnonzero(mine >= 0)
+        products[known, mine[known]] = -np.inf
+        others = len(reference) - (mine >= 0)
+        nearest = np.argpartition(products, len(reference) - take, axis=1)[:, len(reference) - take :]
+        exact = _distances(block, reference, nearest)
+        exact[nearest == mine[:, None]] = np.inf
+        exact.sort(axis=1)
+        enough = np.flatnonzero(others >= rank)
+        result[start + enough] = exact[enough, rank - 1]
+    return result
+
+
+def _distances(
+    block: NDArray[np.float32], reference: NDArray[np.float32], nearest: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    distances = np.empty(nearest.shape)
+    wide = block.astype(np.float64)
+    for k in range(nearest.shape[1]):
+        distances[:, k] = np.linalg.norm(wide - reference[nearest[:, k]], axis=1)
+    return distances

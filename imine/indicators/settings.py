@@ -1,0 +1,82 @@
+"""How scores are computed: models, template, reference set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from imine.errors import RuleError
+from imine.indicators.neighbors import ReferenceSet
+from imine.indicators.templates import TEMPLATES, Template
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreSettings:
+    """How scores are computed; every field that matters to a column is part of its fingerprint.
+
+    Attributes:
+        model: name or folder of the causal model (perplexity), whose tokenizer counts the lengths.
+        template: name of the prompt template, a key of ``TEMPLATES``.
+        max_tokens: longest prompt and response together that the causal model sees.
+        encoder: name or folder of the sentence encoder (neighbours).
+        reference: the set among which neighbours are looked for; ``None`` for the pool itself.
+        cache: whether scores of models are kept on disk, in the folder that ``IMINE_CACHE`` names.
+
+    Examples:
+        >>> ScoreSettings(max_tokens=512).template
+        'alpaca'
+    """
+
+    model: str = "smollm2-135m"
+    template: str = "alpaca"
+    max_tokens: int = 256
+    encoder: str = "all-minilm-l6-v2"
+    reference: ReferenceSet | None = None
+    cache: bool = True
+
+    def __post_init__(self) -> None:
+        if self.template not in TEMPLATES:
+            raise ValueError(f"template must be one of {', '.join(TEMPLATES)}, not {self.template!r}")
+        if self.max_tokens < 16:
+            raise ValueError(f"max_tokens must be at least 16, not {self.max_tokens}")
+
+    def prompt_template(self) -> Template:
+        """The template itself."""
+        return TEMPLATES[self.template]
+
+
+def settings_from_fingerprints(
+    fingerprints: dict[str, dict[str, Any]], reference: Path | None, base: ScoreSettings | None = None
+) -> ScoreSettings:
+    """The settings under which columns with these fingerprints are computed again.
+
+    Args:
+        fingerprints: by indicator, as a rule holds them.
+        reference: file of the reference set, where one belongs to them.
+        base: settings for what no fingerprint fixes.
+
+    Raises:
+        RuleError: the neighbours' reference set is missing.
+    """
+    settings = base or ScoreSettings()
+    for fingerprint in fingerprints.values():
+        if "tokenizer" in fingerprint:
+            settings = replace(settings, model=fingerprint["tokenizer"]["name"])
+        if "model" in fingerprint:
+            settings = replace(
+                settings,
+                model=fingerprint["model"]["name"],
+                template=fingerprint["template"]["name"],
+                max_tokens=fingerprint["max_tokens"],
+            )
+        if "encoder" in fingerprint:
+            settings = replace(settings, encoder=fingerprint["encoder"]["name"])
+            if fingerprint["reference"]["kind"] == "set":
+                if reference is None:
+                    raise RuleError(
+                        f"the rule's neighbours are counted in the reference set {fingerprint['reference']['name']!r}, "
+                        "whose .npz file must lie beside the rule"
+                    )
+                settings = replace(settings, reference=ReferenceSet.load(reference))
+    return settings

@@ -1,0 +1,43 @@
+"""Lengths of prompt and response in tokens of a named tokenizer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import polars as pl
+
+from imine.columns import COLUMNS
+
+_ROWS_AT_ONCE = 2000
+
+
+def prompt_text(frame: pl.DataFrame) -> pl.Series:
+    """Instruction and input, joined by a line break where there is an input."""
+    joined = pl.concat_str("instruction", "input", separator="\n")
+    return frame.select(pl.when(pl.col("input") == "").then("instruction").otherwise(joined).alias("prompt"))["prompt"]
+
+
+def length_fingerprint(name: str, tokenizer_name: str, tokenizer_sha256: str) -> dict[str, Any]:
+    """What makes a column of token counts."""
+    return {
+        "indicator": name,
+        "version": COLUMNS[name].version,
+        "tokenizer": {"name": tokenizer_name, "sha256": tokenizer_sha256},
+    }
+
+
+def count_tokens(texts: pl.Series, tokenizer: Any) -> pl.Series:
+    """Tokens of each text, special tokens apart.
+
+    Args:
+        texts: String, without nulls.
+        tokenizer: a transformers tokenizer.
+
+    Returns:
+        Int64, one count a text.
+    """
+    counts: list[int] = []
+    for part in texts.to_frame().iter_slices(_ROWS_AT_ONCE):
+        encoded = tokenizer(part.to_series().to_list(), add_special_tokens=False, return_attention_mask=False)
+        counts += [len(ids) for ids in encoded["input_ids"]]
+    return pl.Series(counts, dtype=pl.Int64)

@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from imine.errors import ModelNotFoundError
+from imine.indicators.models import MODELS, model_path
+
+DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real pools and evaluation sets, which a clone alone does not have."""
+    if not DATA.is_dir():
+        pytest.skip(f"needs the real data sets in {DATA}")
+    return DATA
+
+
+@pytest.fixture(scope="session")
+def tiny_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from tests.tiny import save_llama
+
+    return save_llama(tmp_path_factory.mktemp("llama"))
+
+
+@pytest.fixture(scope="session")
+def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from tests.tiny import save_encoder
+
+    return save_encoder(tmp_path_factory.mktemp("encoder"))
+
+
+@pytest.fixture
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache folder: no scores of earlier runs, and no models."""
+    monkeypatch.setenv("IMINE_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture(scope="session")
+def embedded_models() -> None:
+    for name in MODELS:
+        try:
+            model_path(name)
+        except ModelNotFoundError as error:
+            pytest.skip(str(error))

@@ -1,0 +1,200 @@
+import json
+import math
+
+import numpy as np
+import polars as pl
+import pytest
+from scipy.stats import spearmanr
+
+import imine
+from imine.errors import RegressionError
+from imine.regression import fit_ols, runs_sha256
+
+
+def made_up_runs(n: int = 30, seed: int = 0, effect: float = 0.01) -> pl.DataFrame:
+    rng = np.random.default_rng(seed)
+    frame = pl.DataFrame(
+        {
+            "run_id": [f"r{i:02d}" for i in range(n)],
+            "input_words": rng.normal(30, 5, n),
+            "mtld": rng.normal(60, 4, n),
+            "mtld__sd": rng.normal(25, 2, n),
+            "output_words": rng.normal(90, 20, n),
+            "output_length": rng.normal(150, 30, n),
+            "perplexity": rng.normal(12, 3, n),
+        }
+    )
+    noise = pl.Series(rng.normal(0, 0.02, n))
+    return frame.with_columns(loss=(0.5 + effect * (pl.col("perplexity") - 12) + noise).exp())
+
+
+METADATA = {
+    "fingerprints": {"mtld": {"threshold": 0.72}, "knn_6": {"i": 6}},
+    "study": {"name": "tiny"},
+    "versions": {"polars": "1"},
+}
+
+
+def test_default_terms_prefer_tokens_and_say_so():
+    rule = imine.fit(made_up_runs())
+    assert rule.indicators == ("input_words", "mtld", "output_length", "perplexity")
+    assert rule.terms_tried == rule.indicators
+    assert any("output_words left out in favour of output_length" in note for note in rule.notes)
+
+
+def test_numbers_are_those_of_the_regression_on_the_log_loss():
+    runs = made_up_runs()
+    terms = ["mtld", "perplexity"]
+    rule = imine.fit(runs, terms=terms, level=0.9)
+    X, y = runs.select(terms).to_numpy(), np.log(runs["loss"].to_numpy())
+    results = fit_ols(X, y, terms)
+    stored = [rule.intercept, *rule.terms]
+    assert [e.coefficient for e in stored] == results.params.tolist()
+    assert [e.std_error for e in stored] == results.std_errors.tolist()
+    assert [e.p for e in stored] == results.p.tolist()
+    assert [list(e.ci) for e in stored] == results.conf_int(0.9).tolist()
+    assert [list(row) for row in rule.covariance] == results.covariance.tolist()
+    assert (rule.n_runs, rule.df_resid, rule.level) == (30, 27, 0.9)
+    assert rule.fit.adjusted_r2 == results.adjusted_r2
+    others = [
+        fit_ols(np.delete(X, i, 0), np.delete(y, i), terms).predict(X[i]).mean[0] for i in range(len(y))
+    ]
+    sst = np.sum((y - y.mean()) ** 2)
+    assert rule.held_out.press_r2 == pytest.approx(1 - np.sum((y - others) ** 2) / sst)
+    assert rule.held_out.press_rmse == pytest.approx(math.sqrt(np.mean((y - others) ** 2)))
+    assert rule.held_out.spearman == pytest.approx(spearmanr(others, y).statistic)
+
+
+def test_ranges_and_spread():
+    runs = made_up_runs()
+    rule = imine.fit(runs, terms=["mtld", "perplexity"])
+    span = rule.ranges["mtld"]
+    assert (span.min, span.max) == (runs["mtld"].min(), runs["mtld"].max())
+    assert span.sd == pytest.approx(runs["mtld"].std())
+    assert span.spread_ratio == pytest.approx(runs["mtld__sd"].mean() / runs["mtld"].std())
+    assert rule.ranges["perplexity"].spread_ratio is None
+
+
+def test_metadata_of_the_file_goes_into_the_rule(tmp_path):
+    runs = made_up_runs()
+    runs.write_parquet(tmp_path / "runs.parquet", metadata={"imine": json.dumps(METADATA)})
+    rule = imine.fit(tmp_path / "runs.parquet", terms=["mtld", "perplexity"])
+    assert rule.name == "tiny"
+    assert rule.fingerprints == {"mtld": {"threshold": 0.72}}
+    assert any("no fingerprint of perplexity" in note for note in rule.notes)
+    assert rule.provenance.study == "tiny"
+    assert rule.provenance.versions["polars"] == "1"
+    assert rule.provenance.runs_sha256 == runs_sha256(runs)
+    assert rule.provenance.created.endswith("+00:00")
+
+
+def test_hash_follows_the_content():
+    runs = made_up_runs()
+    changed = runs.with_columns(loss=pl.col("loss") + 1e-12)
+    assert runs_sha256(runs) == runs_sha256(runs.select(reversed(runs.columns)))
+    assert runs_sha256(runs) != runs_sha256(changed)
+
+
+def test_incomplete_runs_are_named_or_dropped():
+    runs = made_up_runs().with_columns(
+        mtld=pl.when(pl.col("run_id") == "r03").then(None).otherwise("mtld"),
+        perplexity=pl.when(pl.col("run_id") == "r07").then(math.nan).otherwise("perplexity"),
+    )
+    with pytest.raises(RegressionError, match=r"2 of 30 runs have no value in mtld, perplexity: r03, r07"):
+        imine.fit(runs, terms=["mtld", "perplexity"])
+    rule = imine.fit(runs, terms=["mtld", "perplexity"], drop_incomplete=True)
+    assert rule.n_runs == 28
+    assert any(note.startswith("Left out: 2 of 30 runs") for note in rule.notes)
+    assert imine.fit(runs, terms=["output_length"]).n_runs == 30
+
+
+def test_null_column_is_incomplete():
+    runs = made_up_runs().with_columns(mtld=pl.lit(None))
+    with pytest.raises(RegressionError, match="30 of 30 runs have no value in mtld: r00, r01"):
+        imine.fit(runs)
+
+
+@pytest.mark.parametrize("n", [4, 5, 6])
+def test_too_few_runs(n):
+    with pytest.raises(RegressionError, match=rf"{n} runs are too few for 4 terms .*: at least 7 are needed"):
+        imine.fit(made_up_runs(n))
+
+
+def test_constant_and_dependent_terms_are_named():
+    runs = made_up_runs().with_columns(mtld=pl.lit(61.25), double=2 * pl.col("perplexity"))
+    with pytest.raises(RegressionError, match="constant in all runs: mtld"):
+        imine.fit(runs)
+    with pytest.raises(RegressionError, match="is a combination of"):
+        imine.fit(runs, terms=["perplexity", "double"])
+
+
+@pytest.mark.parametrize(
+    ("change", "arguments", "match"),
+    [
+        ({}, {"target": "loss_none"}, "no column loss_none; they have: run_id"),
+        ({}, {"terms": ["mtld", "zeal"]}, "no column zeal"),
+        ({}, {"terms": []}, "at least one indicator"),
+        ({}, {"terms": "mtld"}, "must be a list"),
+        ({}, {"terms": ["run_id"]}, r"not numbers: run_id \(String\)"),
+        ({}, {"terms": ["mtld", "mtld"]}, "terms must differ"),
+        ({"loss": pl.col("loss") - 1.6}, {"terms": ["mtld"]}, "loss must be positive .* r"),
+        ({"loss": pl.lit(1.5)}, {"terms": ["mtld"]}, "loss is 1.5 in all runs"),
+        ({"run_id": pl.lit("r00")}, {}, "more than once: r00"),
+        (
+            {"mtld": (pl.col("run_id") == "r04").cast(pl.Float64)},
+            {"terms": ["mtld"]},
+            "not determined.*: r04",
+        ),
+    ],
+)
+def test_what_cannot_be_fitted(change, arguments, match):
+    with pytest.raises(RegressionError, match=match):
+        imine.fit(made_up_runs().with_columns(**change), **arguments)
+
+
+def test_no_indicators_and_no_file(tmp_path):
+    with pytest.raises(RegressionError, match="none of the indicators"):
+        imine.fit(made_up_runs().select("run_id", "loss"))
+    with pytest.raises(RegressionError, match="no such file"):
+        imine.fit(tmp_path / "absent.parquet")
+    (tmp_path / "text.parquet").write_text("not parquet")
+    with pytest.raises(RegressionError, match=r"text\.parquet: cannot be read as runs"):
+        imine.fit(tmp_path / "text.parquet")
+
+
+def test_verdict_of_noise_says_that_it_predicts_nothing():
+    rule = imine.fit(made_up_runs(seed=3, effect=0.0))
+    assert rule.held_out.press_r2 <= 0
+    text = rule.table()
+    assert "This rule predicts nothing out of sample" in text
+    assert f"PRESS R2 = {rule.held_out.press_r2:.2f}" in text
+    assert "cannot be told from chance (F test, p = " in text
+
+
+def test_verdict_bands_and_warnings():
+    strong = imine.fit(made_up_runs(effect=0.02)).table()
+    assert "This rule predicts out of sample" in strong
+    assert "residual degrees of freedom" not in strong
+    weak = imine.fit(made_up_runs(effect=0.02))
+    held_out = weak.held_out.model_copy(update={"press_r2": 0.2})
+    assert "This rule predicts weakly out of sample" in weak.model_copy(update={"held_out": held_out}).table()
+    small = made_up_runs(9, effect=0.02).with_columns(
+        mtld=pl.col("perplexity") + pl.Series(np.tile([0.0, 0.1, -0.1], 3))
+    )
+    text = imine.fit(small).table()
+    assert "Only 4 residual degrees of freedom" in text
+    assert "variance inflation factor above 10): mtld (" in text
+
+
+def test_table_shows_every_term_and_no_line_is_cut():
+    rule = imine.fit(made_up_runs())
+    from imine.rules import rule_table
+
+    wide, narrow = rule_table(rule).to_text(), rule_table(rule).to_text(60)
+    for text in (wide, narrow):
+        for term in rule.terms:
+            assert f"{term.coefficient:.5g}" in text
+            assert f"{term.fitted.min:.4g} to {term.fitted.max:.4g}" in text
+    body = narrow.split("\n\n")[1:-1]
+    assert len(body) > 1
+    assert max(len(line) for block in body for line in block.splitlines()) <= 60

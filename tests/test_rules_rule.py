@@ -1,0 +1,223 @@
+import json
+import math
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+import imine
+from imine.errors import RuleError
+from imine.regression import fit_ols
+from imine.rules import Estimate, Rule, Term, attach_reference, list_rules
+
+
+@pytest.fixture(scope="module")
+def runs() -> pl.DataFrame:
+    rng = np.random.default_rng(1)
+    frame = pl.DataFrame({"mtld": rng.normal(60, 4, 25), "perplexity": rng.normal(1e4, 900, 25)})
+    noise = pl.Series(rng.normal(0, 0.01, 25))
+    return frame.with_columns(loss=(0.4 - 0.004 * pl.col("mtld") + 1e-5 * pl.col("perplexity") + noise).exp())
+
+
+@pytest.fixture(scope="module")
+def rule(runs) -> Rule:
+    metadata = {"fingerprints": {"mtld": {"threshold": 0.72, "words": [1, 2]}}}
+    return imine.fit(runs, name="made-up", metadata=metadata)
+
+
+@pytest.mark.parametrize(
+    ("name", "intercept", "coefficients"),
+    [
+        ("instructmining-v1", 1.0694, {"reward": -0.1498, "output_length": 8.257e-5, "knn_6": -0.9350}),
+        (
+            "instructmining-v2",
+            0.0274,
+            {"reward": -0.0078, "understandability": 0.4421, "naturalness": -0.3212, "coherence": -0.1520},
+        ),
+    ],
+)
+def test_published_rules(name, intercept, coefficients):
+    rule = imine.load_rule(name)
+    assert rule.intercept.coefficient == intercept
+    assert {term.name: term.coefficient for term in rule.terms} == coefficients
+    assert rule.covariance is None
+    assert rule.fingerprints == {}
+    row = pl.DataFrame({key: [0.5] for key in coefficients})
+    predicted = rule.predict(row)
+    assert predicted["predicted_log_loss"][0] == pytest.approx(intercept + 0.5 * sum(coefficients.values()))
+    assert "mean_low" not in predicted.columns
+    assert rule.predict_mean(row.row(0, named=True)).low is None
+
+
+def test_every_shipped_rule_is_found_by_its_name():
+    entries = list_rules()
+    assert len({entry.name for entry in entries}) == len(entries)
+    for entry in entries:
+        assert imine.load_rule(entry.name).to_json() == entry.rule.to_json()
+        if entry.path.parent.name == "data":
+            assert entry.path.stem == entry.name
+
+
+def test_written_rule_comes_back_whole(rule, tmp_path):
+    rule.write(tmp_path / "deep" / "rule.json")
+    back = imine.load_rule(tmp_path / "deep" / "rule.json")
+    assert back.to_json() == rule.to_json()
+    assert back.sha256 == rule.sha256
+    assert back.path == (tmp_path / "deep" / "rule.json").resolve()
+    assert imine.load_rule(tmp_path / "deep").sha256 == rule.sha256
+    assert [p.name for p in (tmp_path / "deep").iterdir()] == ["rule.json"]
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=2, max_size=5))
+def test_coefficients_survive_the_file_to_the_last_bit(tmp_path_factory, numbers):
+    path = tmp_path_factory.mktemp("rule") / "rule.json"
+    terms = tuple(Term(name=f"t{i}", coefficient=x) for i, x in enumerate(numbers[1:]))
+    Rule(name="any", intercept=Estimate(coefficient=numbers[0]), terms=terms).write(path)
+    back = imine.load_rule(path)
+    assert [back.intercept.coefficient, *(t.coefficient for t in back.terms)] == numbers
+
+
+def test_intervals_are_those_of_the_regression(rule, runs):
+    terms = list(rule.indicators)
+    results = fit_ols(runs.select(terms).to_numpy(), np.log(runs["loss"].to_numpy()), terms)
+    new = pl.DataFrame({"id": ["a", "b"], "perplexity": [9.5e3, 1.3e4], "mtld": [55.0, 70.0]})
+    predicted = rule.predict(new, level=0.9)
+    assert predicted.columns[:2] == ["id", "predicted_log_loss"]
+    for interval, prefix in (("mean", "mean"), ("observation", "obs")):
+        expected = results.predict(new.select(terms).to_numpy(), interval=interval, level=0.9)
+        np.testing.assert_allclose(predicted["predicted_log_loss"], expected.mean, rtol=1e-12)
+        np.testing.assert_allclose(predicted[f"{prefix}_low"], expected.low, rtol=1e-9)
+        np.testing.assert_allclose(predicted[f"{prefix}_high"], expected.high, rtol=1e-9)
+    one = rule.predict_mean(new.row(1, named=True) | {"other": 3.0}, level=0.9)
+    assert (one.low, one.obs_high) == (
+        pytest.approx(predicted["mean_low"][1]),
+        pytest.approx(predicted["obs_high"][1]),
+    )
+    assert one.outside == ("mtld", "perplexity")
+
+
+def test_contributions_add_up_and_nulls_stay(rule):
+    frame = pl.DataFrame({"mtld": [60.0, None, 61.0, 62.0], "perplexity": [1e4, 1e4, math.nan, math.inf]})
+    predicted = rule.predict(frame)
+    first = predicted.row(0, named=True)
+    parts = first["contrib_mtld"] + first["contrib_perplexity"]
+    assert first["predicted_log_loss"] == pytest.approx(rule.intercept.coefficient + parts)
+    assert predicted["predicted_log_loss"].is_null().to_list() == [False, True, True, True]
+    assert predicted["obs_high"].is_null().to_list() == [False, True, True, True]
+    assert predicted["contrib_mtld"].is_null().to_list() == [False, True, False, False]
+
+
+def test_predict_names_what_is_missing(rule):
+    with pytest.raises(RuleError, match="missing: perplexity"):
+        rule.predict(pl.DataFrame({"mtld": [1.0]}))
+    with pytest.raises(RuleError, match="needs numbers in mtld; got String"):
+        rule.predict(pl.DataFrame({"mtld": ["1"], "perplexity": [1.0]}))
+    with pytest.raises(RuleError, match="finite mean of perplexity"):
+        rule.predict_mean({"mtld": 1.0})
+    with pytest.raises(ValueError, match="level must lie between 0 and 1"):
+        rule.predict_mean({"mtld": 1.0, "perplexity": 2.0}, level=95)
+
+
+def minimal() -> dict:
+    return {
+        "schema": "imine.rule/1",
+        "name": "small",
+        "intercept": {"coefficient": 1.0},
+        "terms": [{"name": "mtld", "coefficient": 2}],
+    }
+
+
+def spoil(**changes) -> str:
+    return json.dumps(minimal() | changes)
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        (spoil(schema="imine.rule/2"), r"schema is 'imine\.rule/2'; this imine reads 'imine\.rule/1'"),
+        (spoil(colour="red"), "colour: unknown key"),
+        (spoil(terms=[{"name": "mtld", "coefficient": 1.0, "weight": 1}]), r"terms\.0\.weight: unknown key"),
+        (spoil(terms=[{"name": "mtld"}]), r"terms\.0\.coefficient: missing key"),
+        (spoil(terms=[]), "terms: "),
+        (spoil(terms=[{"name": "mtld", "coefficient": "1.0"}]), r"terms\.0\.coefficient: .*number"),
+        (spoil(terms=[{"name": "mtld", "coefficient": 1.0}] * 2), "terms: each may stand once"),
+        (spoil(intercept={"coefficient": math.nan}), "NaN is not a number"),
+        (spoil(intercept={"coefficient": math.inf}), "Infinity is not a number"),
+        (spoil(intercept={"coefficient": 0}).replace("0}", "1e999}"), r"intercept\.coefficient: .*finite"),
+        (spoil(fingerprints={"knn_6": {}}), r"fingerprints: not terms of the rule: \['knn_6'\]"),
+        (spoil(covariance=[[1.0]]), "covariance: must be 2 by 2"),
+        (spoil(covariance=[[1.0, 0.0], [0.0, 1.0]]), "covariance: needs df_resid and sigma"),
+        (spoil(covariance=[[1.0, 0.5], [0.0, 1.0]], df_resid=3, sigma=1.0), "covariance: not symmetric"),
+        (spoil(covariance=[[-1.0, 0.0], [0.0, 1.0]], df_resid=3, sigma=1.0), "a variance is negative"),
+        (spoil(reference={"file": "../x.npz", "sha256": "0" * 64, "n": 1}), r"reference\.file"),
+        (spoil().replace('"name"', '"name": "twice", "name"', 1), "the key 'name' stands twice"),
+        ("[1]", "key 'schema' is missing"),
+        ("{", "cannot be read as a rule"),
+        ("[" * 100_000, "cannot be read as a rule"),
+    ],
+)
+def test_refused_with_file_and_key(tmp_path, text, match):
+    path = tmp_path / "bad.json"
+    path.write_text(text)
+    with pytest.raises(RuleError, match=match) as caught:
+        imine.load_rule(path)
+    assert str(path) in str(caught.value)
+
+
+def test_minimal_rule_loads(tmp_path):
+    (tmp_path / "small.json").write_text(spoil())
+    assert imine.load_rule(str(tmp_path / "small.json")).indicators == ("mtld",)
+
+
+def test_unknown_name_lists_the_known_ones(tmp_path):
+    with pytest.raises(RuleError, match=r"no rule 'nope'.*instructmining-v1, instructmining-v2"):
+        imine.load_rule("nope")
+    with pytest.raises(RuleError, match="neither a file"):
+        imine.load_rule(tmp_path / "absent.json")
+
+
+def test_rule_cannot_be_changed(rule):
+    with pytest.raises(ValidationError, match="frozen"):
+        rule.name = "other"
+
+
+def test_reference_is_copied_and_checked(rule, tmp_path):
+    np.savez(tmp_path / "reference.npz", ids=np.array(["a", "b"]), embeddings=np.eye(2, 4))
+    attached = attach_reference(rule, tmp_path / "reference.npz", tmp_path / "out" / "mine.json")
+    attached.write(tmp_path / "out" / "mine.json")
+    loaded = imine.load_rule(tmp_path / "out" / "mine.json")
+    assert loaded.reference.n == 2
+    assert loaded.reference_path() == (tmp_path / "out" / "mine.reference.npz").resolve()
+    (tmp_path / "out" / "mine.reference.npz").write_bytes(b"other")
+    with pytest.raises(RuleError, match="SHA-256 differs"):
+        loaded.reference_path()
+    (tmp_path / "out" / "mine.reference.npz").unlink()
+    with pytest.raises(RuleError, match="missing; it must lie beside"):
+        loaded.reference_path()
+    assert rule.reference_path() is None
+    with pytest.raises(RuleError, match="was not loaded from a file"):
+        attached.reference_path()
+
+
+def test_reference_that_is_none(rule, tmp_path):
+    (tmp_path / "text.npz").write_text("no")
+    with pytest.raises(RuleError, match="not a file of reference embeddings"):
+        attach_reference(rule, tmp_path / "text.npz", tmp_path / "mine.json")
+    np.savez(tmp_path / "flat.npz", x=np.arange(3))
+    with pytest.raises(RuleError, match="no two-dimensional array"):
+        attach_reference(rule, tmp_path / "flat.npz", tmp_path / "mine.json")
+
+
+def test_failed_write_leaves_the_old_file(rule, tmp_path):
+    path = tmp_path / "rule.json"
+    rule.write(path)
+    before = path.read_bytes()
+    broken = rule.model_copy(update={"fingerprints": {"mtld": {"threshold": math.nan}}})
+    with pytest.raises(RuleError, match="cannot be written"):
+        broken.write(path)
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["rule.json"]

@@ -1,0 +1,294 @@
+import json
+import math
+import sys
+import types
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+import imine
+from imine.errors import (
+    FingerprintMismatchError,
+    FingerprintMismatchWarning,
+    IndicatorUnavailableError,
+    RuleError,
+    SelectionError,
+)
+from imine.rules import Estimate, FittedRange, HeldOut, Rule, Term
+from imine.selection import select_scored
+
+
+@dataclass(frozen=True)
+class FakeScores:
+    frame: pl.DataFrame
+    fingerprints: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+@pytest.fixture
+def rule() -> Rule:
+    return Rule(
+        name="made-up",
+        intercept=Estimate(coefficient=0.5),
+        terms=(
+            Term(
+                name="mtld",
+                coefficient=-0.01,
+                fitted=FittedRange(min=40, max=60, mean=50, sd=5, example_sd=20, spread_ratio=4.0),
+            ),
+            Term(name="knn_6", coefficient=1.0, fitted=FittedRange(min=0.4, max=0.8, mean=0.6, sd=0.1)),
+        ),
+        covariance=((0.04, 0.0, 0.0), (0.0, 1e-6, 0.0), (0.0, 0.0, 1e-4)),
+        df_resid=20,
+        sigma=0.03,
+        fingerprints={"mtld": {"threshold": 0.72}},
+    )
+
+
+@pytest.fixture
+def scores() -> pl.DataFrame:
+    # Predicted: d 0.5, b 0.6, a 0.6, e 1.3; c has none.
+    return pl.DataFrame(
+        {
+            "id": ["b", "a", "c", "d", "e"],
+            "mtld": [50.0, 60.0, None, 50.0, 10.0],
+            "mtld__why": [None, None, "fewer than 10 words", None, None],
+            "knn_6": [0.6, 0.7, 0.5, 0.5, 0.9],
+            "knn_6__why": [None, None, None, None, None],
+        }
+    )
+
+
+def test_lowest_first_and_ties_by_id(rule, scores):
+    selection = select_scored(scores, rule, top=2)
+    assert selection.table["id"].to_list() == ["d", "a", "b", "e", "c"]
+    assert selection.kept_ids == ["d", "a"]
+    assert selection.rejected_ids == ["b", "e", "c"]
+    assert selection.table["rank"].to_list() == [1, 2, 3, 4, None]
+    assert selection.cut == pytest.approx(0.6)
+    assert selection.table["reason"].to_list() == [
+        None,
+        None,
+        "predicted log loss 0.6 equals the cut, later by id (rank 3 of 4)",
+        "predicted log loss 1.3 above the cut 0.6 (rank 4 of 4)",
+        "no mtld: fewer than 10 words",
+    ]
+
+
+def test_table_columns_and_contributions(rule, scores):
+    table = select_scored(scores, rule, top=1).table
+    assert table.columns == [
+        "id", "kept", "rank", "predicted_log_loss", "contrib_mtld", "contrib_knn_6", "out_of_range", "reason",
+    ]  # fmt: skip
+    row = table.row(0, named=True)
+    assert row["contrib_mtld"] + row["contrib_knn_6"] + 0.5 == pytest.approx(row["predicted_log_loss"])
+    assert table["out_of_range"].to_list() == [None, None, None, "mtld,knn_6", None]
+
+
+def test_threshold_is_inclusive_and_may_keep_nothing(rule, scores):
+    exact = select_scored(scores, rule, top=4).table["predicted_log_loss"][0]
+    assert select_scored(scores, rule, threshold=exact).kept_ids == ["d"]
+    nothing = select_scored(scores, rule, threshold=0.1)
+    assert nothing.kept_ids == []
+    assert nothing.kept_mean is None
+    assert "No row is kept." in nothing.notes
+    assert nothing.table["reason"][0] == "predicted log loss 0.5 above the threshold 0.1 (rank 1 of 4)"
+
+
+@pytest.mark.parametrize(("fraction", "kept"), [(0.01, 1), (0.5, 2), (0.74, 3), (1.0, 4)])
+def test_fraction_is_of_the_rows_with_a_prediction(rule, scores, fraction, kept):
+    assert len(select_scored(scores, rule, fraction=fraction).kept_ids) == kept
+
+
+def test_top_beyond_the_rows_keeps_all_with_a_note(rule, scores):
+    selection = select_scored(scores, rule, top=9)
+    assert len(selection.kept_ids) == 4
+    assert "9 rows were asked for, but only 4 have a prediction: all those are kept." in selection.notes
+    assert "1 of 5 rows have no prediction, for a missing indicator." in selection.notes
+
+
+@pytest.mark.parametrize(
+    ("request_", "match"),
+    [
+        ({}, "exactly one of top, fraction, threshold; got none"),
+        ({"top": 1, "threshold": 0.5}, "got top, threshold"),
+        ({"top": 0}, "top must be at least 1; got 0"),
+        ({"fraction": 0.0}, r"fraction must lie in \(0, 1\]; got 0"),
+        ({"fraction": 1.5}, "got 1.5"),
+        ({"fraction": math.nan}, "got nan"),
+        ({"threshold": math.inf}, "threshold must be a finite log loss"),
+    ],
+)
+def test_requests_that_make_no_sense(rule, scores, request_, match):
+    with pytest.raises(SelectionError, match=match):
+        select_scored(scores, rule, **request_)
+
+
+def test_means_intervals_and_extrapolation(rule, scores):
+    selection = select_scored(scores, rule, top=3)
+    assert selection.kept_mean.value == pytest.approx((0.5 + 0.6 + 0.6) / 3)
+    assert selection.all_mean.value == pytest.approx((0.5 + 0.6 + 0.6 + 1.3) / 4)
+    mtld, knn = (50 + 60 + 50) / 3, (0.6 + 0.7 + 0.5) / 3
+    error = math.sqrt(0.04 + 1e-6 * mtld**2 + 1e-4 * knn**2)
+    assert selection.kept_mean.high - selection.kept_mean.value == pytest.approx(2.085963447 * error)
+    assert selection.out_of_range == {"mtld": 1, "knn_6": 1}
+    assert selection.spread_ratio == {"mtld": 4.0}
+    far = select_scored(scores.with_columns(mtld=pl.col("mtld") + 30), rule, top=3)
+    assert any(
+        "mean mtld is 83.33, outside the range that the rule was fitted on (40 to 60)" in n for n in far.notes
+    )
+
+
+def test_rule_that_predicts_nothing_is_called_so(rule, scores):
+    useless = HeldOut(method="leave-one-out", n_runs=23, press_r2=-0.12, press_rmse=0.1)
+    selection = select_scored(scores, rule.model_copy(update={"held_out": useless}), top=2)
+    assert any("predicts nothing out of sample (PRESS R2 = -0.12)" in note for note in selection.notes)
+
+
+def test_values_that_are_not_numbers_are_rejected(rule, scores):
+    spoilt = scores.with_columns(knn_6=pl.Series([math.nan, 0.7, None, 0.5, math.inf]))
+    table = select_scored(spoilt, rule, top=5).table
+    reasons = dict(table.select("id", "reason").rows())
+    assert reasons["b"] == "no knn_6: its value is not a finite number"
+    assert reasons["c"] == "no mtld: fewer than 10 words; no knn_6: the scores give no reason"
+    assert table["kept"].sum() == 2
+
+
+def test_scores_that_do_not_fit(rule, scores):
+    with pytest.raises(SelectionError, match="no column id"):
+        select_scored(scores.drop("id"), rule, top=1)
+    with pytest.raises(SelectionError, match="1 ids stand for more than one row of the scores: b"):
+        select_scored(pl.concat([scores, scores.head(1)]), rule, top=1)
+    with pytest.raises(RuleError, match="missing: knn_6"):
+        select_scored(scores.drop("knn_6"), rule, top=1)
+
+
+@pytest.mark.parametrize(("n", "text"), [(900, "rank 900 of 900"), (1_204, "rank 1,204 of 1,204")])
+def test_ranks_read_like_numbers(rule, n, text):
+    frame = pl.DataFrame(
+        {"id": [f"{i:05d}" for i in range(n)], "mtld": 50.0, "knn_6": np.linspace(0.4, 0.8, n)}
+    )
+    assert text in select_scored(frame, rule, top=1).table["reason"][-1]
+
+
+def test_thousands():
+    from imine.selection.selector import _thousands
+
+    numbers = [0, 7, 999, 1_000, 1_001, 15_012, 999_999, 1_000_000, 10_023_045]
+    text = pl.DataFrame({"n": numbers}).select(_thousands(pl.col("n"))).to_series().to_list()
+    assert text == [f"{n:,}" for n in numbers]
+
+
+def test_same_choice_for_any_order_of_rows(rule):
+    rng = np.random.default_rng(0)
+    frame = pl.DataFrame(
+        {"id": [f"{i:03d}" for i in range(200)], "mtld": rng.integers(40, 60, 200), "knn_6": 0.5}
+    )
+    first = select_scored(frame, rule, top=50).table
+    shuffled = select_scored(frame.sample(fraction=1.0, shuffle=True, seed=1), rule, top=50).table
+    assert first.equals(shuffled)
+
+
+def test_written_table_carries_rule_and_notes(rule, scores, tmp_path):
+    selection = select_scored(scores, rule, top=9)
+    selection.write_table(tmp_path / "out" / "selection.parquet")
+    path = tmp_path / "out" / "selection.parquet"
+    assert pl.read_parquet(path).equals(selection.table)
+    facts = json.loads(pl.read_parquet_metadata(path)["imine"])
+    assert facts["rule"] == {"name": "made-up", "sha256": rule.sha256}
+    assert facts["notes"] == list(selection.notes)
+    assert facts["request"] == "top 9"
+
+
+@pytest.fixture
+def data() -> pl.DataFrame:
+    ids = ["a", "b", "c", "d", "e"]
+    return pl.DataFrame(
+        {"id": ids, "output": [f"text {i}" for i in ids], "kept": [1, 2, 3, 4, 5], "rank": list("vwxyz")}
+    )
+
+
+GOOD = {"mtld": {"threshold": 0.72}, "knn_6": {"i": 6}}
+
+
+def test_records_come_back_in_rank_order_with_their_columns(rule, scores, data):
+    selection = imine.select(data, rule, top=2, scores=FakeScores(scores, GOOD))
+    assert selection.kept.columns == data.columns
+    assert selection.kept["id"].to_list() == ["d", "a"]
+    assert selection.kept["kept"].to_list() == [4, 1]
+    assert selection.rejected.columns == [*data.columns, "imine_reason"]
+    assert selection.rejected["id"].to_list() == ["b", "e", "c"]
+    assert selection.rejected["imine_reason"][2] == "no mtld: fewer than 10 words"
+    assert selection.fingerprints == GOOD
+    assert any("holds no fingerprint of knn_6" in note for note in selection.notes)
+
+
+def test_records_and_scores_need_not_match(rule, scores, data):
+    extra = data.vstack(pl.DataFrame({"id": ["z"], "output": ["new"], "kept": [9], "rank": ["q"]}))
+    selection = imine.select(extra.filter(pl.col("id") != "e"), rule, top=9, scores=FakeScores(scores, GOOD))
+    reasons = dict(selection.table.select("id", "reason").rows())
+    row = "the scores have no row for this id"
+    assert reasons["z"] == f"no mtld: {row}; no knn_6: {row}"
+    assert "1 rows of the scores are not among the records." in selection.notes
+    assert selection.kept.height + selection.rejected.height == 5
+
+
+def test_mismatch_is_an_error_or_a_stored_warning(rule, scores, data):
+    other = FakeScores(scores, {"mtld": {"threshold": 0.8}})
+    with pytest.raises(FingerprintMismatchError, match=r"mtld: threshold is 0\.8, the rule expects 0\.72"):
+        imine.select(data, rule, top=2, scores=other)
+    with pytest.warns(FingerprintMismatchWarning, match="threshold is 0"):
+        selection = imine.select(data, rule, top=2, scores=other, allow_mismatch=True)
+    assert "threshold is 0.8, the rule expects 0.72" in selection.notes[0]
+
+
+def test_unavailable_indicators_fail_before_any_work(data, monkeypatch):
+    monkeypatch.setitem(sys.modules, "imine.indicators.score", None)
+    with pytest.raises(IndicatorUnavailableError) as caught:
+        imine.select(data, "instructmining-v2", top=1)
+    message = str(caught.value)
+    for part in (
+        "reward             OpenAssistant/oasst-rm-2.1-pythia-1.4b-epoch-2.5",
+        "naturalness        MingZhong/unieval-dialog",
+        "--scores",
+    ):
+        assert part in message
+
+
+def test_side_car_may_hold_what_cannot_be_computed(data):
+    columns = {"reward": 1.0, "understandability": 0.5, "naturalness": 0.5, "coherence": 0.1}
+    frame = data.select("id").with_columns(**{name: pl.lit(value) for name, value in columns.items()})
+    assert imine.select(data, "instructmining-v2", top=1, scores=FakeScores(frame)).kept_ids == ["a"]
+    with pytest.raises(IndicatorUnavailableError, match="coherence  MingZhong"):
+        imine.select(data, "instructmining-v2", top=1, scores=FakeScores(frame.drop("coherence")))
+
+
+def test_scores_without_a_computable_column(rule, scores, data):
+    with pytest.raises(SelectionError, match="the scores have no column knn_6"):
+        imine.select(data, rule, top=1, scores=FakeScores(scores.drop("knn_6"), GOOD))
+
+
+def test_faulty_requests_and_records_fail_before_scoring(rule, data):
+    with pytest.raises(SelectionError, match="exactly one of"):
+        imine.select(data, rule)
+    with pytest.raises(SelectionError, match="the records have no column id"):
+        imine.select(data.drop("id"), rule, top=1)
+    with pytest.raises(SelectionError, match="1 ids stand for more than one record: a"):
+        imine.select(data.vstack(data.head(1)), rule, top=1)
+
+
+def test_records_are_scored_as_the_rule_expects(rule, scores, data, monkeypatch):
+    asked: dict[str, Any] = {}
+
+    def score(frame, indicators, *, settings=None, progress=None):
+        asked.update(rows=frame.height, indicators=indicators, settings=settings)
+        return FakeScores(scores, GOOD)
+
+    fake = types.SimpleNamespace(score=score, settings_for_rule=lambda rule: f"settings of {rule.name}")
+    monkeypatch.setitem(sys.modules, "imine.indicators.score", fake)
+    assert imine.select(data, rule, top=2).kept_ids == ["d", "a"]
+    assert asked == {"rows": 5, "indicators": ["mtld", "knn_6"], "settings": "settings of made-up"}
+    imine.select(data, rule, top=2, settings="mine")
+    assert asked["settings"] == "mine"
