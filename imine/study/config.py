@@ -117,10 +117,12 @@ class IndicatorsConfig(_Section):
     """Which indicators are computed for the drawn rows.
 
     Attributes:
-        names: columns of the scores.
+        names: columns of the scores; perplexity and lengths are those of the model that is finetuned.
+        encoder: sentence encoder of the nearest-neighbour indicators, an embedded model or a folder.
     """
 
     names: tuple[str, ...] = ("input_length", "output_length", "mtld", "perplexity", "knn_6")
+    encoder: str = "all-minilm-l6-v2"
 
     @field_validator("names")
     @classmethod

@@ -115,7 +115,7 @@ def check_recipe(ledger: Ledger, recipe: dict[str, Any], subsets: int, where: st
     old = dict(ledger.study["recipe"])
     if subsets < ledger.study["subsets"]:
         old, recipe = old | {"design.subsets": ledger.study["subsets"]}, recipe | {"design.subsets": subsets}
-    keys = [key for key in {**old, **recipe} if old.get(key) != recipe.get(key)]
+    keys = [key for key in {**old, **recipe} if _show(old, key) != _show(recipe, key)]
     if keys:
         lines = [f"{key}: {_show(old, key)} when it was started, now {_show(recipe, key)}" for key in keys]
         raise StudyChangedError(

@@ -85,8 +85,8 @@ def run_study(
     Args:
         study: the study.
         out: folder of the results; that of the study file by default.
-        lm: base model with ``model``, ``tokenizer`` and ``sha256``, as ``load_causal_lm`` gives it; by default
-            the one that the study names.
+        lm: base model with ``model``, ``tokenizer`` and ``sha256``, as ``load_causal_lm`` gives it; by
+            default the one that the study names.
         scorer: computes the indicators of a records frame; by default imine's own.
         progress: told of every step.
         after_run: called with a run's number once it is in the ledger.
@@ -202,7 +202,8 @@ class _Runner:
         seconds = record["seconds_train"] + record["seconds_evaluate"]
         return (
             f"run {record['run'] + 1} of {len(self.subsets)}: "
-            f"loss {baseline['loss']:.4f} -> {record['loss']:.4f} ({sets}); {record['response_tokens']:,} response tokens, {format_seconds(seconds)}; "
+            f"loss {baseline['loss']:.4f} -> {record['loss']:.4f} ({sets}); "
+            f"{record['response_tokens']:,} response tokens, {format_seconds(seconds)}; "
             f"{format_seconds(left)} left"
         )
 

@@ -63,7 +63,12 @@ def default_scorer(study: Study, candidates: pl.DataFrame, out: Path, progress: 
 
     names, recipe = list(study.config.indicators.names), study.config.finetune
     groups = {COLUMNS[name].group for name in names}
-    settings = ScoreSettings(model=recipe.model, template=recipe.template, max_tokens=recipe.max_tokens)
+    settings = ScoreSettings(
+        model=recipe.model,
+        template=recipe.template,
+        max_tokens=recipe.max_tokens,
+        encoder=study.config.indicators.encoder,
+    )
     check_models(sorted(groups), settings)
     if "neighbors" in groups:
         reference = _reference_set(study, draw_reference(study, candidates), settings, progress)
