@@ -48,6 +48,10 @@ class StudyChangedError(ImineError):
     """A study file differs from the one that its ledger was started with."""
 
 
+class StudyError(ImineError):
+    """A study cannot start or go on; the message says why."""
+
+
 class RuleError(ImineError):
     """A rule file or rule name cannot be used."""
 

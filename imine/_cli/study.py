@@ -1,0 +1,74 @@
+"""``imine study``: run a study, see how far it is, write an example of a study file."""
+
+from __future__ import annotations
+
+import os
+from importlib import resources
+from pathlib import Path
+
+import typer
+
+from imine.errors import StudyConfigError
+from imine.progress import LineProgress, format_seconds
+
+_FILE = typer.Argument(help="The study file (TOML).", metavar="STUDY")
+_OUT = typer.Option(None, "--out", help="Folder of the results, instead of the study file's.")
+
+
+def register(app: typer.Typer) -> None:
+    study = typer.Typer(
+        help="Finetune on many designed subsets and tabulate what came of it.",
+        no_args_is_help=True,
+        rich_markup_mode=None,
+    )
+    study.command()(run)
+    study.command()(status)
+    study.command()(new)
+    app.add_typer(study, name="study")
+
+
+def run(file: Path = _FILE, out: Path | None = _OUT) -> None:
+    """Run what is left of a study.
+
+    Interrupted at any point, the same command goes on with the first run that is not finished.
+
+    Example: imine study run study.toml
+    """
+    # Threads of OpenMP otherwise spin while they wait, and on a shared machine keep each other from working.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    from imine.study import load_study, run_study
+
+    progress = LineProgress()
+    state = run_study(load_study(file), out=out, progress=progress)
+    typer.echo(f"{state.done} runs in {state.out / 'runs.parquet'}")
+    typer.echo(f"next: imine fit {state.out / 'runs.parquet'} -o rule.json")
+
+
+def status(file: Path = _FILE, out: Path | None = _OUT) -> None:
+    """Say how far a study is.
+
+    Example: imine study status study.toml
+    """
+    from imine.study import load_study, study_status
+
+    state = study_status(load_study(file), out)
+    typer.echo(f"{state.done} of {state.total} runs done in {state.out}")
+    if state.seconds_a_run is not None and state.seconds_left is not None:
+        left = format_seconds(state.seconds_left)
+        typer.echo(f"{format_seconds(state.seconds_a_run)} a run, {left} left at this rate")
+    if state.torn_bytes:
+        typer.echo(f"the last record was cut off ({state.torn_bytes} bytes); it is made again")
+
+
+def new(path: Path = typer.Argument(Path("study.toml"), help="File to write; it must not exist.")) -> None:
+    """Write a commented example of a study file.
+
+    Example: imine study new study.toml
+    """
+    text = resources.files("imine.study").joinpath("example.toml").read_text(encoding="utf-8")
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise StudyConfigError(f"{path} is there already; name another file") from None
+    typer.echo(f"wrote {path}; put your files into it, then: imine study run {path}")

@@ -1,0 +1,118 @@
+"""Micro-batches: examples of similar length together, padded on the right, with the exact loss mask."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from imine.indicators.templates import EncodedExample
+
+
+@dataclass(frozen=True, slots=True)
+class TokenBatch:
+    """Padded token ids, and where a response token is predicted.
+
+    Attributes:
+        input_ids: int64 tensor (rows, width), padded on the right.
+        attention_mask: int64 tensor (rows, width), 0 on padding.
+        row, column: int64 tensors (targets,): position whose next token is a response token.
+        target: int64 tensor (targets,): that response token.
+    """
+
+    input_ids: Any
+    attention_mask: Any
+    row: Any
+    column: Any
+    target: Any
+
+    def to(self, device: Any) -> TokenBatch:
+        """The same batch on another device."""
+        return TokenBatch(
+            self.input_ids.to(device),
+            self.attention_mask.to(device),
+            self.row.to(device),
+            self.column.to(device),
+            self.target.to(device),
+        )
+
+
+def bucket(lengths: Sequence[int], max_tokens: int, overhead: int = 16) -> list[list[int]]:
+    """Split examples into micro-batches of similar length so that the least work is done.
+
+    A micro-batch costs its tokens, padding included, and ``overhead``; the split of the sorted examples with
+    the smallest sum is found by dynamic programming.
+
+    Args:
+        lengths: length of each example, in tokens.
+        max_tokens: most tokens of a micro-batch, its padding included; a longer example stands alone.
+        overhead: tokens that take as long as one more micro-batch does.
+
+    Returns:
+        Lists of indices into ``lengths``, longest first; each index in one of them.
+
+    Examples:
+        >>> bucket([10, 100, 90, 12], max_tokens=200)
+        [[1, 2], [3, 0]]
+    """
+    order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
+    costs, starts = [0], []
+    for end in range(1, len(order) + 1):
+        options = []
+        for first in range(end - 1, -1, -1):
+            tokens = lengths[order[first]] * (end - first)
+            if tokens > max_tokens and first < end - 1:
+                break
+            options.append((costs[first] + tokens + overhead, first))
+        cost, first = min(options)
+        costs.append(cost)
+        starts.append(first)
+    groups, end = [], len(order)
+    while end:
+        groups.append(order[starts[end - 1] : end])
+        end = starts[end - 1]
+    return groups[::-1]
+
+
+def collate(examples: Sequence[EncodedExample], pad_id: int) -> TokenBatch:
+    """Pad examples and mark the positions that predict a response token.
+
+    Args:
+        examples: token ids of prompts and responses.
+        pad_id: token for the padding; masked, so any will do.
+
+    Examples:
+        >>> batch = collate([EncodedExample([5, 6], [7, 8], 0), EncodedExample([5], [9], 0)], pad_id=0)
+        >>> batch.input_ids.tolist()
+        [[5, 6, 7, 8], [5, 9, 0, 0]]
+        >>> batch.row.tolist(), batch.column.tolist(), batch.target.tolist()
+        ([0, 0, 1], [1, 2, 0], [7, 8, 9])
+    """
+    import torch
+
+    lengths = [len(e.prompt) + len(e.response) for e in examples]
+    ids = np.full((len(examples), max(lengths)), pad_id, dtype=np.int64)
+    mask = np.zeros_like(ids)
+    rows, columns, targets = [], [], []
+    for i, (example, length) in enumerate(zip(examples, lengths, strict=True)):
+        ids[i, :length] = [*example.prompt, *example.response]
+        mask[i, :length] = 1
+        # The first token of a text has no predecessor that could predict it.
+        first = max(len(example.prompt), 1)
+        columns.append(np.arange(first - 1, length - 1))
+        rows.append(np.full(length - first, i))
+        targets.append(ids[i, first:length])
+    parts = (np.concatenate(part).astype(np.int64) for part in (rows, columns, targets))
+    return TokenBatch(torch.from_numpy(ids), torch.from_numpy(mask), *(torch.from_numpy(p) for p in parts))
+
+
+def trainable_tokens(example: EncodedExample) -> int:
+    """Number of response tokens that a loss can be computed on.
+
+    Examples:
+        >>> trainable_tokens(EncodedExample([5, 6], [7, 8], 0))
+        2
+    """
+    return len(example.response) - (not example.prompt)

@@ -1,0 +1,85 @@
+"""Evaluation: response-token loss of a model on a fixed set of examples."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imine.indicators.templates import EncodedExample
+from imine.study.batches import bucket, collate, trainable_tokens
+from imine.study.loss import autocast, token_losses
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Losses of one evaluation set.
+
+    Attributes:
+        sums: float64 array (examples,): negative log-likelihood of the response, in nats.
+        tokens: int64 array (examples,): response tokens, the end-of-text token included.
+    """
+
+    sums: NDArray[np.float64]
+    tokens: NDArray[np.int64]
+
+    @property
+    def loss(self) -> float:
+        """Mean over all tokens of the set, in nats a token.
+
+        Examples:
+            >>> Evaluation(np.array([2.0, 9.0]), np.array([1, 3])).loss
+            2.75
+        """
+        return float(self.sums.sum() / self.tokens.sum())
+
+
+def pooled_loss(evaluations: Sequence[Evaluation]) -> float:
+    """Mean over all tokens of several sets together, in nats a token.
+
+    Examples:
+        >>> short = Evaluation(np.array([2.0]), np.array([1]))
+        >>> long = Evaluation(np.array([9.0]), np.array([3]))
+        >>> pooled_loss([short, long])
+        2.75
+    """
+    return float(sum(e.sums.sum() for e in evaluations) / sum(e.tokens.sum() for e in evaluations))
+
+
+def evaluate(
+    model: Any,
+    examples: Sequence[EncodedExample],
+    *,
+    pad_id: int,
+    micro_tokens: int = 1024,
+    dtype: str = "float32",
+) -> Evaluation:
+    """Loss of every example's response under a model, in evaluation mode.
+
+    Args:
+        model: a causal language model of transformers; its mode is put back afterwards.
+        examples: tokenised with the end-of-text token.
+        pad_id: token for the padding.
+        micro_tokens: most tokens of a batch, padding included.
+        dtype: ``float32``, or ``bfloat16`` for matrix products in bfloat16; sums are float64 in both.
+    """
+    import torch
+
+    sums = np.zeros(len(examples))
+    lengths = [len(e.prompt) + len(e.response) for e in examples]
+    device = next(model.parameters()).device
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.inference_mode(), autocast(dtype, device):
+            for group in bucket(lengths, micro_tokens):
+                batch = collate([examples[i] for i in group], pad_id).to(device)
+                losses = token_losses(model, batch).double()
+                totals = torch.zeros(len(group), dtype=torch.float64, device=device)
+                sums[group] = totals.index_add_(0, batch.row, losses).cpu().numpy()
+    finally:
+        model.train(was_training)
+    return Evaluation(sums, np.array([trainable_tokens(e) for e in examples], dtype=np.int64))

@@ -1,0 +1,145 @@
+"""The ledger: one JSON line a finished run, appended and synced; all else is made from it."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from imine.errors import StudyChangedError, StudyError
+
+
+@dataclass(slots=True)
+class Ledger:
+    """What a ledger file holds.
+
+    Attributes:
+        path: the file.
+        records: its records in order; each has a ``kind``: ``study``, ``baseline`` or ``run``.
+        torn: bytes of a last line that was cut off while it was written; not among the records.
+    """
+
+    path: Path
+    records: list[dict[str, Any]] = field(default_factory=list)
+    torn: int = 0
+
+    @property
+    def study(self) -> dict[str, Any] | None:
+        """The newest ``study`` record."""
+        return next((r for r in reversed(self.records) if r["kind"] == "study"), None)
+
+    @property
+    def baseline(self) -> dict[str, Any] | None:
+        """The evaluation of the base model."""
+        return next((r for r in self.records if r["kind"] == "baseline"), None)
+
+    @property
+    def runs(self) -> dict[int, dict[str, Any]]:
+        """The finished runs by their number."""
+        return {r["run"]: r for r in self.records if r["kind"] == "run"}
+
+    def append(self, record: dict[str, Any]) -> None:
+        """Add a record; when this returns it is on the disk.
+
+        A torn last line is cut off first.
+        """
+        line = json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n"
+        fresh = not self.path.exists()
+        with self.path.open("ab") as file:
+            if self.torn:
+                file.truncate(file.tell() - self.torn)
+                self.torn = 0
+            file.write(line.encode())
+            file.flush()
+            os.fsync(file.fileno())
+        if fresh:
+            _sync_folder(self.path.parent)
+        self.records.append(record)
+
+
+def _sync_folder(folder: Path) -> None:
+    # A new file survives a loss of power only once its name is on the disk as well.
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def read_ledger(path: Path) -> Ledger:
+    """Read a ledger; one that is not there is empty.
+
+    Args:
+        path: ``ledger.jsonl``.
+
+    Raises:
+        StudyError: a line before the last cannot be read.
+    """
+    ledger = Ledger(path)
+    if not path.exists():
+        return ledger
+    *lines, rest = path.read_bytes().split(b"\n")
+    # Records end in a line break, so what follows the last one was being written when the process died.
+    ledger.torn = len(rest)
+    for number, line in enumerate(lines, 1):
+        try:
+            record = json.loads(line)
+        except ValueError as error:
+            raise StudyError(
+                f"{path}, line {number}: not a record ({error}); put the file back from a copy, or remove "
+                "this line and its run is done again"
+            ) from error
+        ledger.records.append(record)
+    return ledger
+
+
+def check_recipe(ledger: Ledger, recipe: dict[str, Any], subsets: int, where: str) -> None:
+    """Refuse to go on where the study is not the one that the ledger was started with.
+
+    Args:
+        ledger: the ledger.
+        recipe: flat keys and values that the finetunes depend on.
+        subsets: number of subsets, which may only grow.
+        where: the study file, for the message.
+
+    Raises:
+        StudyChangedError: names the keys that differ, with both values.
+    """
+    if ledger.study is None:
+        return
+    old = dict(ledger.study["recipe"])
+    if subsets < ledger.study["subsets"]:
+        old, recipe = old | {"design.subsets": ledger.study["subsets"]}, recipe | {"design.subsets": subsets}
+    keys = [key for key in {**old, **recipe} if _show(old, key) != _show(recipe, key)]
+    if keys:
+        lines = [f"{key}: {_show(old, key)} when it was started, now {_show(recipe, key)}" for key in keys]
+        raise StudyChangedError(
+            "\n  ".join([f"{where} is not the study that {ledger.path} was started with:", *lines])
+            + "\nPut the old values back, or name another folder with out or --out. What may change: more "
+            "design.subsets, the indicators, the threads, and where files lie."
+        )
+
+
+def _show(recipe: dict[str, Any], key: str) -> str:
+    return json.dumps(recipe[key]) if key in recipe else "absent"
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold a study's folder; the lock goes with the process, however it ends.
+
+    Raises:
+        StudyError: another process works in it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise StudyError(f"another process runs the study in {folder}; wait for it or end it") from None
+        yield

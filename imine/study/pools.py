@@ -1,0 +1,162 @@
+"""Candidates of every pool and the rows of every evaluation set, with the guard between them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from imine.errors import StudyConfigError, StudyError
+from imine.progress import Progress, SilentProgress
+from imine.study.config import EvaluationConfig, PoolConfig, Study
+
+_TEXT = ("instruction", "input", "output")
+
+
+@dataclass(frozen=True, slots=True)
+class StudyData:
+    """The data of a study.
+
+    Attributes:
+        pools: candidates of each pool: ``id`` (unique in the study), ``pool``, ``source``, ``instruction``,
+            ``input``, ``output``.
+        evaluation: rows of each evaluation set, the same columns without ``pool``.
+        content: hash of each file as it was read, 16 hexadecimal digits, by ``pools.<name>`` and
+            ``evaluation.<name>``.
+    """
+
+    pools: dict[str, pl.DataFrame]
+    evaluation: dict[str, pl.DataFrame]
+    content: dict[str, str]
+
+    @property
+    def candidates(self) -> pl.DataFrame:
+        """All candidates in one frame, pool after pool."""
+        return pl.concat(self.pools.values())
+
+
+def load_data(
+    study: Study, *, reader: Callable[[Path], pl.DataFrame] | None = None, progress: Progress | None = None
+) -> StudyData:
+    """Read pools and evaluation sets; leave out what must not be trained on.
+
+    Left out, with the count said: rows of a pool with an empty response, rows whose prompt is the prompt of
+    any row of an evaluation file (compared in lower case, white space folded), and rows that repeat an id of
+    their pool. Then each pool is cut to its ``rows`` by a seeded draw.
+
+    Args:
+        study: the study.
+        reader: reads a file into a records frame; by default :func:`imine.read`.
+        progress: told what was left out.
+
+    Raises:
+        StudyConfigError: a file is not there.
+        StudyError: nothing is left of a pool or an evaluation set.
+    """
+    say, read = progress or SilentProgress(), reader or _read
+    config, content = study.config, {}
+    evaluation, guarded = {}, set()
+    for part in config.evaluation:
+        path = _existing(study, f"evaluation.{part.name}.path", part)
+        content[f"evaluation.{part.name}"] = _file_hash(path)
+        rows = read(path)
+        guarded |= set(_prompts(rows))
+        evaluation[part.name] = _evaluation_rows(rows, part, config.seed, say)
+    pools = {}
+    for pool in config.pools:
+        path = _existing(study, f"pools.{pool.name}.path", pool)
+        content[f"pools.{pool.name}"] = _file_hash(path)
+        pools[pool.name] = _pool_candidates(read(path), pool, guarded, config.seed, say)
+    return StudyData(_unique_ids(pools, say), evaluation, content)
+
+
+def _unique_ids(pools: dict[str, pl.DataFrame], say: Progress) -> dict[str, pl.DataFrame]:
+    if not pl.concat([frame["id"] for frame in pools.values()]).is_duplicated().any():
+        return pools
+    say.note("some ids stand in several pools: every id of this study is written as <pool>/<id>")
+    return {
+        name: frame.with_columns(pl.format("{}/{}", pl.lit(name), "id").alias("id"))
+        for name, frame in pools.items()
+    }
+
+
+def _read(path: Path) -> pl.DataFrame:
+    from imine.records import read
+
+    return read(path)
+
+
+def _existing(study: Study, key: str, part: PoolConfig | EvaluationConfig) -> Path:
+    path = study.resolve(part.path)
+    if not path.is_file():
+        raise StudyConfigError(f"{study.path}: {key}: there is no file {path}")
+    return path
+
+
+def _pool_candidates(
+    rows: pl.DataFrame, pool: PoolConfig, guarded: set[str], seed: int, say: Progress
+) -> pl.DataFrame:
+    prompts = pl.Series("prompt", _prompts(rows), dtype=pl.String)
+    known = prompts.is_in(list(guarded))
+    empty = rows["output"].str.strip_chars() == ""
+    kept = rows.filter(~known & ~empty).unique("id", keep="first", maintain_order=True)
+    repeated = rows.height - int((known | empty).sum()) - kept.height
+    left_out = {
+        "with an empty response": int(empty.sum()),
+        "with a prompt of an evaluation set": int((known & ~empty).sum()),
+        "with an id that stood before": repeated,
+    }
+    said = "".join(f"; {count:,} {what} left out" for what, count in left_out.items() if count)
+    if not kept.height:
+        raise StudyError(f"pool {pool.name}: no candidate is left of {rows.height:,} rows{said}")
+    drawn = kept[seeded_order(kept.height, seed, "pool", pool.name)[: pool.rows]]
+    say.note(f"pool {pool.name}: {drawn.height:,} candidates of {rows.height:,} rows{said}")
+    return drawn.select("id", pl.lit(pool.name).alias("pool"), "source", *_TEXT)
+
+
+def _evaluation_rows(rows: pl.DataFrame, part: EvaluationConfig, seed: int, say: Progress) -> pl.DataFrame:
+    kept = rows.filter(pl.col("output").str.strip_chars() != "")
+    if not kept.height:
+        raise StudyError(f"evaluation set {part.name}: no row of {rows.height:,} has a response")
+    drawn = kept[seeded_order(kept.height, seed, "evaluation", part.name)[: part.rows]]
+    empty = rows.height - kept.height
+    said = f"; {empty:,} with an empty response left out" if empty else ""
+    say.note(f"evaluation set {part.name}: {drawn.height:,} of {rows.height:,} rows{said}")
+    return drawn.select("id", "source", *_TEXT)
+
+
+def seeded_order(count: int, seed: int, *purpose: str) -> list[int]:
+    """A permutation of ``range(count)`` that depends on the seed and the purpose alone.
+
+    Examples:
+        >>> seeded_order(5, 0, "pool", "a") == seeded_order(5, 0, "pool", "a")
+        True
+        >>> sorted(seeded_order(5, 0, "pool", "b"))
+        [0, 1, 2, 3, 4]
+    """
+    word = int.from_bytes(hashlib.sha256("\0".join(purpose).encode()).digest()[:8], "little")
+    order: list[int] = np.random.default_rng(np.random.SeedSequence([seed, word])).permutation(count).tolist()
+    return order
+
+
+def _prompts(rows: pl.DataFrame) -> list[str]:
+    return [fold(f"{a}\n{b}") for a, b in zip(rows["instruction"], rows["input"], strict=True)]
+
+
+def fold(text: str) -> str:
+    """Lower case, with every run of white space as one blank.
+
+    Examples:
+        >>> fold("  Name  three\\nFRUITS. ")
+        'name three fruits.'
+    """
+    return " ".join(text.lower().split())
+
+
+def _file_hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]

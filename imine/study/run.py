@@ -1,0 +1,322 @@
+"""Running a study: data, design, scores, baseline, then one finetune after another into the ledger."""
+
+from __future__ import annotations
+
+import resource
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+import imine
+from imine.errors import StudyError
+from imine.indicators.templates import TEMPLATES, EncodedExample, encode_examples
+from imine.progress import Progress, SilentProgress, format_seconds
+from imine.study.config import FinetuneConfig, Study, recipe_sha256
+from imine.study.design import Subset, design_frame, draw_subset
+from imine.study.evaluate import Evaluation, evaluate, pooled_loss
+from imine.study.finetune import finetuned
+from imine.study.ledger import Ledger, check_recipe, locked, read_ledger
+from imine.study.pools import StudyData, load_data
+from imine.study.scoring import Scorer, ScoresLike, default_scorer
+from imine.study.table import atomically, runs_frame, write_parquet
+
+_PACKAGES = ("torch", "transformers", "deepspeed", "numpy")
+
+
+@dataclass(frozen=True, slots=True)
+class StudyStatus:
+    """How far a study is.
+
+    Attributes:
+        out: folder of the results.
+        done: finished runs.
+        total: runs of the study.
+        seconds_a_run: mean wall time of a finished run, training and evaluation; ``None`` before the first.
+        torn_bytes: length of a record that was cut off while it was written; that run is done again.
+    """
+
+    out: Path
+    done: int
+    total: int
+    seconds_a_run: float | None
+    torn_bytes: int = 0
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Time that the remaining runs take at this rate."""
+        return None if self.seconds_a_run is None else self.seconds_a_run * (self.total - self.done)
+
+
+def study_status(study: Study, out: Path | None = None) -> StudyStatus:
+    """How far a study is, from its ledger alone.
+
+    Args:
+        study: the study.
+        out: folder of the results; that of the study file by default.
+    """
+    folder = out or study.out
+    ledger = read_ledger(folder / "ledger.jsonl")
+    seconds = [r["seconds_train"] + r["seconds_evaluate"] for r in ledger.runs.values()]
+    mean = sum(seconds) / len(seconds) if seconds else None
+    total = max(study.config.design.subsets, len(seconds))
+    return StudyStatus(folder, len(seconds), total, mean, ledger.torn)
+
+
+def run_study(
+    study: Study,
+    *,
+    out: Path | None = None,
+    lm: Any = None,
+    scorer: Scorer | None = None,
+    progress: Progress | None = None,
+    after_run: Callable[[int], None] | None = None,
+) -> StudyStatus:
+    """Run what is left of a study.
+
+    Writes into the folder of the results ``design.parquet``, ``scores.parquet``, ``ledger.jsonl`` and, after
+    each run, ``runs.parquet``. Stopped at any point, the same call goes on with the first run that is not in
+    the ledger.
+
+    Args:
+        study: the study.
+        out: folder of the results; that of the study file by default.
+        lm: base model with ``model``, ``tokenizer`` and ``sha256``, as ``load_causal_lm`` gives it; by
+            default the one that the study names.
+        scorer: computes the indicators of a records frame; by default imine's own.
+        progress: told of every step.
+        after_run: called with a run's number once it is in the ledger.
+
+    Raises:
+        StudyConfigError: a pool is not there, or the pools have too few rows.
+        StudyChangedError: the folder holds another study.
+        StudyError: another process works in the folder, or training fails.
+        ModelNotFoundError: the base model is not at hand.
+    """
+    folder, say = out or study.out, progress or SilentProgress()
+    with locked(folder):
+        runner = _Runner.prepare(study, folder, lm, scorer, say)
+        runner.go(after_run)
+    return study_status(study, folder)
+
+
+@dataclass(slots=True)
+class _Runner:
+    study: Study
+    folder: Path
+    say: Progress
+    lm: Any
+    subsets: list[Subset]
+    ledger: Ledger
+    scores: ScoresLike
+    train_sets: dict[str, EncodedExample]
+    eval_sets: dict[str, list[EncodedExample]]
+
+    @classmethod
+    def prepare(cls, study: Study, folder: Path, lm: Any, scorer: Scorer | None, say: Progress) -> _Runner:
+        data = load_data(study, progress=say)
+        subsets = _subsets(study, data)
+        lm = lm or _load(study.config.finetune)
+        ledger = _open_ledger(study, folder, data, lm, say)
+        design = design_frame(subsets)
+        _write_design(design, folder / "design.parquet")
+        drawn = data.candidates.join(design, on="id", how="semi", maintain_order="left")
+        encoded = dict(zip(drawn["id"], _encode(lm, drawn, study.config.finetune), strict=True))
+        evals = {name: _encode(lm, rows, study.config.finetune) for name, rows in data.evaluation.items()}
+        scorer = scorer or default_scorer(study, data.candidates, folder, say)
+        scores = scorer(drawn.drop("pool"))
+        atomically(folder / "scores.parquet", scores.write)
+        return cls(study, folder, say, lm, subsets, ledger, scores, encoded, evals)
+
+    def go(self, after_run: Callable[[int], None] | None) -> None:
+        if self.ledger.baseline is None:
+            self.say.note("evaluating the base model")
+            self.ledger.append({"kind": "baseline", **self._evaluate(self.lm.model)})
+        done, total = self.ledger.runs, len(self.subsets)
+        self.say.start("study", total, "runs", done=len(done))
+        fresh, began = 0, time.monotonic()
+        for subset in self.subsets:
+            if subset.run in done:
+                continue
+            record = self._run(subset)
+            self.ledger.append(record)
+            self.write_runs()
+            fresh += 1
+            left = (time.monotonic() - began) / fresh * (total - len(done) - fresh)
+            self.say.note(self._line(record, left))
+            self.say.advance(1)
+            if after_run:
+                after_run(subset.run)
+        self.say.finish()
+        self.write_runs()
+
+    def _run(self, subset: Subset) -> dict[str, Any]:
+        settings, examples = self.study.config.finetune, [self.train_sets[id] for id in subset.ids]
+        pad_id = self.lm.tokenizer.pad_token_id
+        with finetuned(self.lm.model, examples, settings, seed=subset.seed, pad_id=pad_id) as tuned:
+            evaluation = self._evaluate(tuned.model)
+            return {
+                "kind": "run",
+                "run": subset.run,
+                "seed": subset.seed,
+                "n_examples": len(examples),
+                "rows_sha256": subset.sha256,
+                "weights": subset.weights,
+                "counts": subset.counts,
+                "steps": len(tuned.losses),
+                "tokens": tuned.tokens,
+                "response_tokens": tuned.response_tokens,
+                "padded_tokens": tuned.padded_tokens,
+                "train_losses": list(tuned.losses),
+                "seconds_train": tuned.seconds,
+                **evaluation,
+            }
+
+    def _evaluate(self, model: Any) -> dict[str, Any]:
+        settings, began = self.study.config.finetune, time.monotonic()
+        results = {
+            name: evaluate(
+                model,
+                rows,
+                pad_id=self.lm.tokenizer.pad_token_id,
+                micro_tokens=settings.micro_tokens,
+                dtype=settings.dtype,
+            )
+            for name, rows in self.eval_sets.items()
+        }
+        return {
+            "loss": pooled_loss(list(results.values())),
+            "evaluation": {name: _evaluation_record(result) for name, result in results.items()},
+            "seconds_evaluate": time.monotonic() - began,
+            **_machine(model),
+        }
+
+    def _line(self, record: Mapping[str, Any], left: float) -> str:
+        baseline = self.ledger.baseline
+        assert baseline is not None
+        sets = ", ".join(f"{name} {part['loss']:.4f}" for name, part in record["evaluation"].items())
+        seconds = record["seconds_train"] + record["seconds_evaluate"]
+        return (
+            f"run {record['run'] + 1} of {len(self.subsets)}: "
+            f"loss {baseline['loss']:.4f} -> {record['loss']:.4f} ({sets}); "
+            f"{record['response_tokens']:,} response tokens, {format_seconds(seconds)}; "
+            f"{format_seconds(left)} left"
+        )
+
+    def write_runs(self) -> None:
+        """Make ``runs.parquet`` anew from the ledger and the scores."""
+        runs, baseline, study = self.ledger.runs, self.ledger.baseline, self.ledger.study
+        if not runs or baseline is None or study is None:
+            return
+        indicators = self.study.config.indicators.names
+        frame = runs_frame(runs, baseline, design_frame(self.subsets), self.scores.frame, indicators)
+        write_parquet(frame, self.folder / "runs.parquet", self._about(runs, study))
+
+    def _about(self, runs: Mapping[int, Mapping[str, Any]], study: Mapping[str, Any]) -> dict[str, Any]:
+        names = self.study.config.indicators.names
+        fingerprints = {name: self.scores.fingerprints[name] for name in names}
+        return {
+            "fingerprints": fingerprints,
+            "study": {
+                "name": self.study.config.name,
+                "recipe": study["recipe"],
+                "recipe_sha256": study["recipe_sha256"],
+                "subsets": len(self.subsets),
+                "finished": len(runs),
+                "evaluation_sets": list(self.eval_sets),
+                "pools": [pool.name for pool in self.study.config.pools],
+                "devices": sorted({run["device"] for run in runs.values()}),
+            },
+            "versions": runs[max(runs)]["versions"],
+            "reference": {
+                name: print_["reference"] for name, print_ in fingerprints.items() if "reference" in print_
+            },
+        }
+
+
+def _subsets(study: Study, data: StudyData) -> list[Subset]:
+    config = study.config
+    ids = {name: frame["id"].to_list() for name, frame in data.pools.items()}
+    alphas = {pool.name: pool.alpha or config.design.alpha for pool in config.pools}
+    return [
+        draw_subset(ids, alphas, config.design.examples, config.seed, run)
+        for run in range(config.design.subsets)
+    ]
+
+
+def _load(settings: FinetuneConfig) -> Any:
+    from imine.indicators.models import load_causal_lm
+
+    return load_causal_lm(settings.model)
+
+
+def _open_ledger(study: Study, folder: Path, data: StudyData, lm: Any, say: Progress) -> Ledger:
+    ledger = read_ledger(folder / "ledger.jsonl")
+    recipe = study.config.recipe() | {f"{key} (content)": value for key, value in data.content.items()}
+    recipe["finetune.model (content)"] = lm.sha256
+    check_recipe(ledger, recipe, study.config.design.subsets, str(study.path))
+    if ledger.torn:
+        say.note(f"{ledger.path}: a last line of {ledger.torn} bytes was cut off; that record is made again")
+    now = {
+        "kind": "study",
+        "name": study.config.name,
+        "recipe_sha256": recipe_sha256(recipe),
+        "recipe": recipe,
+        "subsets": study.config.design.subsets,
+        "indicators": list(study.config.indicators.names),
+    }
+    if ledger.study != now:
+        ledger.append(now)
+    return ledger
+
+
+def _write_design(design: pl.DataFrame, path: Path) -> None:
+    """Write the design; runs that were drawn before must have come out the same."""
+    if path.exists():
+        before = pl.read_parquet(path)
+        common = design.filter(pl.col("run").is_in(before["run"].unique().to_list()))
+        if not common.equals(before.filter(pl.col("run").is_in(common["run"].unique().to_list()))):
+            raise StudyError(
+                f"{path}: the same seed now draws other rows, so numpy's generators have changed; finish the "
+                "study with the numpy that it was started with, or name another folder with --out"
+            )
+    write_parquet(design, path)
+
+
+def _encode(lm: Any, rows: pl.DataFrame, settings: FinetuneConfig) -> list[EncodedExample]:
+    texts: Sequence[list[str]] = [rows[column].to_list() for column in ("instruction", "input", "output")]
+    return encode_examples(
+        lm.tokenizer, TEMPLATES[settings.template], *texts, max_tokens=settings.max_tokens, add_eos=True
+    )
+
+
+def _evaluation_record(result: Evaluation) -> dict[str, Any]:
+    return {"loss": result.loss, "sums": result.sums.tolist(), "tokens": result.tokens.tolist()}
+
+
+def _machine(model: Any) -> dict[str, Any]:
+    import torch
+
+    device = next(model.parameters()).device
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+    return {
+        "device": name,
+        "threads": torch.get_num_threads(),
+        # The largest of this process so far, in MiB: the kernel counts KiB.
+        "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+        "versions": {
+            "imine": imine.__version__,
+            **{p: _version(p) for p in ("torch", "transformers", "deepspeed")},
+        },
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,86 @@
+"""The indicators of the drawn rows, and the reference set of those that need one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import polars as pl
+
+from imine.columns import COLUMNS
+from imine.progress import Progress
+from imine.study.config import Study
+from imine.study.pools import seeded_order
+
+
+class ScoresLike(Protocol):
+    """What a study needs of :class:`imine.Scores`."""
+
+    @property
+    def frame(self) -> pl.DataFrame:
+        """``id`` and the indicator columns."""
+
+    @property
+    def fingerprints(self) -> dict[str, dict[str, Any]]:
+        """What made each column."""
+
+    def write(self, path: Path) -> Any:
+        """Write the side-car parquet."""
+
+
+Scorer = Callable[[pl.DataFrame], ScoresLike]
+
+
+def draw_reference(study: Study, candidates: pl.DataFrame) -> pl.DataFrame:
+    """The reference set of the nearest-neighbour indicators: a seeded draw from all candidates.
+
+    Args:
+        study: for the seed and ``design.reference_rows``.
+        candidates: candidates of all pools.
+
+    Returns:
+        A records frame, in the order of the candidates.
+    """
+    order = seeded_order(candidates.height, study.config.seed, "reference")
+    rows = sorted(order[: study.config.design.reference_rows])
+    return candidates[rows].select("id", "source", "instruction", "input", "output")
+
+
+def default_scorer(study: Study, candidates: pl.DataFrame, out: Path, progress: Progress) -> Scorer:
+    """The scorer of a study: imine's own indicators with the study's model, template and reference set.
+
+    The embeddings of the reference set are written to ``reference.npz`` in the folder of the results.
+
+    Args:
+        study: the study.
+        candidates: candidates of all pools.
+        out: folder of the results.
+        progress: told of the scoring.
+    """
+    from imine.indicators.score import ScoreSettings, check_models, score
+
+    names, recipe = list(study.config.indicators.names), study.config.finetune
+    groups = {COLUMNS[name].group for name in names}
+    settings = ScoreSettings(
+        model=recipe.model,
+        template=recipe.template,
+        max_tokens=recipe.max_tokens,
+        encoder=study.config.indicators.encoder,
+    )
+    check_models(sorted(groups), settings)
+    if "neighbors" in groups:
+        reference = _reference_set(study, draw_reference(study, candidates), settings, progress)
+        reference.save(out / "reference.npz")
+        settings = replace(settings, reference=reference)
+    return lambda frame: score(frame, names, settings=settings, progress=progress)
+
+
+def _reference_set(study: Study, rows: pl.DataFrame, settings: Any, progress: Progress) -> Any:
+    from imine.indicators.neighbors import ReferenceSet
+    from imine.indicators.score import embed_records
+    from imine.records import content_keys
+
+    embeddings, encoder = embed_records(rows, settings, progress)
+    return ReferenceSet.make(study.config.name, content_keys(rows), embeddings, encoder["sha256"])

@@ -1,0 +1,126 @@
+"""The study file: what it may hold, and what is said of a wrong one."""
+
+from __future__ import annotations
+
+import tomllib
+from importlib import resources
+from pathlib import Path
+
+import pytest
+
+from imine.errors import StudyConfigError
+from imine.study.config import (
+    DesignConfig,
+    EvaluationConfig,
+    FinetuneConfig,
+    IndicatorsConfig,
+    PoolConfig,
+    StudyConfig,
+    load_study,
+)
+
+GOOD = """
+name = "small"
+[[pools]]
+name = "a"
+path = "a.jsonl"
+[[evaluation]]
+name = "e"
+path = "sub/e.jsonl"
+[design]
+subsets = 4
+examples = 6
+"""
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "small.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_defaults_and_paths(tmp_path: Path) -> None:
+    study = load_study(write(tmp_path, GOOD))
+    assert study.out == tmp_path / "small-out"
+    assert study.resolve(study.config.evaluation[0].path) == tmp_path / "sub" / "e.jsonl"
+    assert study.config.finetune == FinetuneConfig()
+    assert (study.config.finetune.learning_rate, study.config.finetune.dtype) == (2e-4, "float32")
+
+
+def test_the_example_is_a_study_and_names_every_key() -> None:
+    text = resources.files("imine.study").joinpath("example.toml").read_text(encoding="utf-8")
+    tomllib.loads(text)
+    for section in (PoolConfig, EvaluationConfig, DesignConfig, FinetuneConfig, IndicatorsConfig):
+        for key in section.model_fields:
+            assert f"{key} = " in text, key
+    for key in ("name", "seed", "out"):
+        assert f"{key} = " in text
+
+
+def test_the_example_loads(tmp_path: Path) -> None:
+    text = resources.files("imine.study").joinpath("example.toml").read_text(encoding="utf-8")
+    study = load_study(write(tmp_path, text))
+    assert [pool.name for pool in study.config.pools] == ["good", "mixed"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (
+            "subsets = 4",
+            "subsets = 0",
+            r"design\.subsets: input should be greater than or equal to 1 \(given: 0\)",
+        ),
+        (
+            "subsets = 4",
+            "subset = 4",
+            r"design\.subset: unknown key; allowed: kind, subsets, examples, alpha",
+        ),
+        ("subsets = 4", "", r"design\.subsets: missing"),
+        (
+            'path = "a.jsonl"',
+            'file = "a"',
+            r"pools\[1\]\.file: unknown key; allowed: name, path, rows, alpha",
+        ),
+        ('name = "a"', 'name = "A b"', r"pools\[1\]\.name: string should match pattern"),
+        ("[design]", "[design]\nalpha = -1", r"design\.alpha: input should be greater than 0"),
+        ("[design]", "[design]\nalpha = nan", r"design\.alpha: input should be a finite number"),
+        (
+            "[design]",
+            '[finetune]\nschedule = "step"\n[design]',
+            r"schedule: input should be 'cosine', 'linear'",
+        ),
+        ("[design]", '[finetune]\ntemplate = "x"\n[design]', r"finetune\.template: allowed: alpaca, plain"),
+        (
+            "[design]",
+            "[finetune]\nzero_stage = 4\n[design]",
+            r"finetune\.zero_stage: input should be 0, 1, 2 or 3",
+        ),
+        ("[design]", '[indicators]\nnames = ["mltd"]\n[design]', r"no indicator mltd; allowed: .*mtld"),
+        ("[design]", "[tuning]\n[design]", r"tuning: unknown key; allowed: name, seed, out, pools"),
+        (
+            "[[evaluation]]",
+            '[[pools]]\nname = "a"\npath = "b"\n[[evaluation]]',
+            "pools: the name a stands twice",
+        ),
+        ('name = "small"', "", "name: missing"),
+        ('name = "small"', 'name = "small', "not a readable TOML file"),
+    ],
+)
+def test_an_error_names_the_key_and_what_is_allowed(tmp_path: Path, old: str, new: str, said: str) -> None:
+    assert old in GOOD
+    with pytest.raises(StudyConfigError, match=said):
+        load_study(write(tmp_path, GOOD.replace(old, new, 1)))
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(StudyConfigError, match="imine study new writes one"):
+        load_study(tmp_path / "none.toml")
+
+
+def test_the_recipe_leaves_out_what_may_change(tmp_path: Path) -> None:
+    recipe = load_study(write(tmp_path, GOOD)).config.recipe()
+    assert recipe["pools.a.rows"] is None
+    assert recipe["finetune.learning_rate"] == 2e-4
+    assert not {"out", "design.subsets", "finetune.threads", "pools.a.path"} & set(recipe)
+    assert set(StudyConfig.model_fields) - {key.split(".")[0] for key in recipe} == {"out", "indicators"}
