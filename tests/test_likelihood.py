@@ -40,9 +40,12 @@ def tiny(tiny_llama: Path) -> LoadedModel:
 @pytest.mark.parametrize("template", ["alpaca", "plain"])
 @pytest.mark.parametrize("max_tokens", [64, 256])
 @pytest.mark.parametrize("batch_tokens", [1, 500, 5000])
-def test_equals_the_plain_loop(tiny: LoadedModel, template: str, max_tokens: int, batch_tokens: int) -> None:
+def test_equals_the_plain_loop(
+    tiny: LoadedModel, template: str, max_tokens: int, batch_tokens: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(likelihood, "BATCH_TOKENS", batch_tokens)
     examples = encoded(tiny, load_sample()[:30], template, max_tokens)
-    found = dict(likelihood._perplexities(tiny, examples, batch_tokens, SilentProgress()))
+    found = dict(likelihood._perplexities(tiny, examples, SilentProgress()))
     assert sorted(found) == list(range(30))
     for i, example in enumerate(examples):
         if example.response:
@@ -56,7 +59,7 @@ def test_a_shared_beginning_is_used_and_changes_nothing(tiny: LoadedModel) -> No
     groups = list(likelihood._groups(examples))
     assert max(len(head) for _, head in groups) >= 20
     assert sorted(i for rows, _ in groups for i in rows) == [i for i, e in enumerate(examples) if e.response]
-    found = dict(likelihood._perplexities(tiny, examples, 5000, SilentProgress()))
+    found = dict(likelihood._perplexities(tiny, examples, SilentProgress()))
     for rows, head in groups:
         assert found[rows[0]] == pytest.approx(naive_perplexity(tiny, examples[rows[0]]), rel=1e-5)
         assert all(examples[i].prompt[: len(head)] == head for i in rows)
@@ -80,21 +83,20 @@ def test_a_stopped_run_goes_on_where_it_was(
         pool, ["perplexity"], settings=ScoreSettings(model=str(tiny_llama), cache=False)
     ).frame
     batches = likelihood._batch_perplexities
-    computed: list[int] = []
+    computed: list[EncodedExample] = []
 
-    def stopping(lm: Any, examples: Any, rows: list[int], cache: Any) -> list[float]:
+    def stopping(lm: Any, examples: list[EncodedExample], cache: Any) -> list[float]:
         if len(computed) > 15:
             raise KeyboardInterrupt
-        computed.extend(rows)
-        return batches(lm, examples, rows, cache)
+        return counting(lm, examples, cache)
 
-    def counting(lm: Any, examples: Any, rows: list[int], cache: Any) -> list[float]:
-        computed.extend(rows)
-        return batches(lm, examples, rows, cache)
+    def counting(lm: Any, examples: list[EncodedExample], cache: Any) -> list[float]:
+        computed.extend(examples)
+        return batches(lm, examples, cache)
 
     with monkeypatch.context() as patch:
         patch.setattr(likelihood, "_batch_perplexities", stopping)
-        patch.setattr(likelihood, "BATCH_TOKENS", 300)
+        patch.setattr(likelihood, "BATCH_TOKENS", 1500)
         with pytest.raises(KeyboardInterrupt):
             score(pool, ["perplexity"], settings=settings)
     before = len(computed)

@@ -11,12 +11,11 @@ import numpy as np
 import pytest
 
 from imine.errors import StudyError
+from imine.indicators.responses import bucket, collate, token_losses
 from imine.indicators.templates import EncodedExample
-from imine.study.batches import bucket, collate
 from imine.study.config import FinetuneConfig
 from imine.study.evaluate import evaluate
 from imine.study.finetune import finetuned, learning_rate_factor, step_batches
-from imine.study.loss import token_losses
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")

@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 
 from imine.indicators.cache import ScoreStore
 from imine.indicators.models import LoadedModel, load_encoder
-from imine.indicators.responses import length_batches
+from imine.indicators.responses import bucket
 from imine.indicators.tokens import prompt_text
 from imine.progress import Progress
 
 MAX_TOKENS = 256
+# Padded tokens a batch.
+_BATCH_TOKENS = 4096
 
 
 def encoder_fingerprint(name: str, sha256: str) -> dict[str, Any]:
@@ -37,7 +39,6 @@ def embed(
     encoder_name: str,
     store: ScoreStore,
     progress: Progress,
-    batch_tokens: int = 4096,
 ) -> NDArray[np.float32]:
     """Embeddings of instruction, input and output of every row; what the store has is not computed again.
 
@@ -49,7 +50,6 @@ def embed(
         encoder_name: name or folder of the encoder.
         store: where finished rows are kept, as bytes of float32.
         progress: told of the rows done.
-        batch_tokens: padded tokens a batch.
 
     Returns:
         (rows, dimensions); all zeros where a row has no text at all.
@@ -60,7 +60,7 @@ def embed(
         encoder = load_encoder(encoder_name)
         progress.start("embeddings", len(texts))
         with store:
-            for rows, vectors in _encode(encoder, texts, batch_tokens):
+            for rows, vectors in _encode(encoder, texts):
                 for i, vector in zip(rows, vectors, strict=True):
                     store.add(keys[missing[i]], vector.tobytes())
                 progress.advance(len(rows))
@@ -77,19 +77,15 @@ def _texts(frame: pl.DataFrame) -> list[str]:
     ]
 
 
-def _encode(
-    encoder: LoadedModel, texts: list[str], batch_tokens: int
-) -> Iterator[tuple[list[int], NDArray[np.float32]]]:
+def _encode(encoder: LoadedModel, texts: list[str]) -> Iterator[tuple[list[int], NDArray[np.float32]]]:
     import torch
 
     ids = encoder.tokenizer(texts, truncation=True, max_length=MAX_TOKENS, return_attention_mask=False)[
         "input_ids"
     ]
-    lengths = [len(one) for one in ids]
-    order = sorted(range(len(ids)), key=lambda i: (-lengths[i], i))
     device = encoder.model.device
     with torch.inference_mode():
-        for rows in length_batches(lengths, order, batch_tokens):
+        for rows in bucket([len(one) for one in ids], _BATCH_TOKENS):
             padded = encoder.tokenizer.pad({"input_ids": [ids[i] for i in rows]}, return_tensors="pt").to(
                 device
             )

@@ -11,14 +11,13 @@ import polars as pl
 from imine.columns import COLUMNS
 from imine.indicators.cache import ScoreStore
 from imine.indicators.models import LoadedModel, load_causal_lm
-from imine.indicators.responses import PrefixCache, length_batches, make_batch, response_nll, shared_prefix
+from imine.indicators.prefix import PrefixCache, shared_prefix
+from imine.indicators.responses import bucket, collate, token_losses
 from imine.indicators.templates import EncodedExample, Template, encode_examples
 from imine.progress import Progress
 
 # Padded tokens a batch.
 BATCH_TOKENS = 2048
-# Positions that meet the vocabulary at once: 512 x 49,152 float32 logits are 100 MB.
-_HEAD_POSITIONS = 512
 # Leading tokens that tell one layout of a template from another, and the rows from which a prefix pays.
 _HEAD_KEY = 24
 _WORTH_A_PREFIX = 16
@@ -69,7 +68,7 @@ def score_perplexity(
         examples = encode_examples(lm.tokenizer, template, *columns, max_tokens=max_tokens, add_eos=False)
         progress.start("perplexity", sum(_length(e) for e in examples), "tokens")
         with store:
-            for i, value in _perplexities(lm, examples, BATCH_TOKENS, progress):
+            for i, value in _perplexities(lm, examples, progress):
                 store.add(
                     keys[missing[i]], value, None if value is not None else "the response has no tokens"
                 )
@@ -82,7 +81,7 @@ def _length(example: EncodedExample) -> int:
 
 
 def _perplexities(
-    lm: LoadedModel, examples: list[EncodedExample], batch_tokens: int, progress: Progress
+    lm: LoadedModel, examples: list[EncodedExample], progress: Progress
 ) -> Iterator[tuple[int, float | None]]:
     """Longest first within a group that shares the template's head, so that padding and time left stay honest."""
     import torch
@@ -90,11 +89,11 @@ def _perplexities(
     with torch.inference_mode():
         for group, head in _groups(examples):
             cache = PrefixCache(lm.model, head)
-            order = sorted(group, key=lambda i: (-_length(examples[i]), i))
-            lengths = [_length(e) - cache.length for e in examples]
-            for rows in length_batches(lengths, order, batch_tokens):
-                yield from zip(rows, _batch_perplexities(lm, examples, rows, cache), strict=True)
-                progress.advance(sum(_length(examples[i]) for i in rows))
+            rest = [_without(examples[i], cache.length) for i in group]
+            for rows in bucket([_length(e) for e in rest], BATCH_TOKENS):
+                values = _batch_perplexities(lm, [rest[k] for k in rows], cache)
+                yield from zip((group[k] for k in rows), values, strict=True)
+                progress.advance(sum(_length(examples[group[k]]) for k in rows))
     for i, example in enumerate(examples):
         if not example.response:
             yield i, None
@@ -119,12 +118,16 @@ def _groups(examples: list[EncodedExample]) -> Iterator[tuple[list[int], list[in
         yield rest, []
 
 
-def _batch_perplexities(
-    lm: LoadedModel, examples: list[EncodedExample], rows: list[int], cache: PrefixCache
-) -> list[float]:
+def _without(example: EncodedExample, head: int) -> EncodedExample:
+    return EncodedExample(example.prompt[head:], example.response, example.truncated)
+
+
+def _batch_perplexities(lm: LoadedModel, examples: list[EncodedExample], cache: PrefixCache) -> list[float]:
     import torch
 
-    batch = make_batch(examples, rows, lm.tokenizer.pad_token_id, cache.length).to(lm.model.device)
-    nll = response_nll(lm.model, batch, cache.lend(len(rows)), _HEAD_POSITIONS).double()
-    sums = torch.zeros(len(rows), dtype=torch.float64, device=nll.device).index_add_(0, batch.row, nll)
-    return [math.exp(s / len(examples[i].response)) for i, s in zip(rows, sums.tolist(), strict=True)]
+    batch = collate(examples, lm.tokenizer.pad_token_id).to(lm.model.device)
+    losses = token_losses(lm.model, batch, cache.lend(len(examples))).double()
+    sums = torch.zeros(len(examples), dtype=torch.float64, device=losses.device).index_add_(
+        0, batch.row, losses
+    )
+    return [math.exp(s / len(e.response)) for s, e in zip(sums.tolist(), examples, strict=True)]

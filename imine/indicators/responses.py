@@ -1,175 +1,157 @@
-"""Negative log-likelihood of response tokens, the vocabulary touched at response positions only.
+"""Negative log-likelihood of response tokens: batches with an exact mask, the vocabulary met where it must be.
 
-Scoring, evaluation and finetuning all measure a response here, so that they mean the same by it.
+Scoring, finetuning and evaluation all measure a response here, so that they mean the same by it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from imine.indicators.templates import EncodedExample
 
-# Architectures whose logits are the output embedding of the trunk's last hidden state and nothing more; others
+# Their logits are their output embedding applied to the last hidden state, with nothing before or after it; others
 # scale or cap them and go through their own forward pass.
-_PLAIN_HEADS = frozenset(
-    {"llama", "mistral", "qwen2", "qwen3", "smollm3", "gpt_neox", "gpt2", "olmo2", "phi3"}
-)
+PLAIN_HEADS = frozenset({"llama", "mistral", "qwen2", "qwen3", "gpt2", "gpt_neox"})
+
+# Rows of logits at a time where no gradient is kept: 256 x 49,152 float32 are 50 MB.
+_CHUNK = 256
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
-    """Right-padded token ids of some examples, and where their response tokens are predicted.
+class TokenBatch:
+    """Padded token ids, and where a response token is predicted.
 
     Attributes:
-        rows: positions of the examples in the list that the batch was made from.
-        ids: token ids, (rows, longest); what is padded stands after all that is read.
-        row: for each response token, its row in ``ids``.
-        position: for each response token, the position that predicts it.
-        target: for each response token, its id.
+        input_ids: int64 tensor (rows, width), padded on the right.
+        row, column: int64 tensors (targets,): position whose next token is a response token.
+        target: int64 tensor (targets,): that response token.
     """
 
-    rows: list[int]
-    ids: Any
+    input_ids: Any
     row: Any
-    position: Any
+    column: Any
     target: Any
 
-    def to(self, device: Any) -> Batch:
+    def to(self, device: Any) -> TokenBatch:
         """The same batch on another device."""
-        return Batch(
-            self.rows,
-            self.ids.to(device),
+        return TokenBatch(
+            self.input_ids.to(device),
             self.row.to(device),
-            self.position.to(device),
+            self.column.to(device),
             self.target.to(device),
         )
 
 
-def make_batch(examples: Sequence[EncodedExample], rows: Sequence[int], pad: int, skip: int = 0) -> Batch:
-    """Pad some of the examples to one batch.
+def bucket(lengths: Sequence[int], max_tokens: int, overhead: int = 16) -> list[list[int]]:
+    """Split examples into micro-batches of similar length so that the least work is done.
+
+    A micro-batch costs its tokens, padding included, and ``overhead``; the split of the sorted examples with
+    the smallest sum is found by dynamic programming.
 
     Args:
-        examples: all examples.
-        rows: which of them.
-        pad: id to pad with.
-        skip: leading tokens that are left out, since a cached prefix stands for them.
-    """
-    import torch
-
-    sequences = [(examples[i].prompt + examples[i].response)[skip:] for i in rows]
-    ids = torch.full((len(rows), max(map(len, sequences))), pad)
-    row: list[int] = []
-    position: list[int] = []
-    target: list[int] = []
-    for k, (i, sequence) in enumerate(zip(rows, sequences, strict=True)):
-        ids[k, : len(sequence)] = torch.tensor(sequence)
-        first = len(examples[i].prompt) - skip - 1
-        row += [k] * len(examples[i].response)
-        position += range(first, first + len(examples[i].response))
-        target += examples[i].response
-    return Batch(list(rows), ids, torch.tensor(row), torch.tensor(position), torch.tensor(target))
-
-
-def length_batches(lengths: Sequence[int], order: Sequence[int], max_tokens: int) -> Iterator[list[int]]:
-    """Cut rows, taken in ``order``, into batches of at most ``max_tokens`` padded tokens, at least one row each.
-
-    Examples:
-        >>> list(length_batches([5, 5, 9], [2, 0, 1], max_tokens=12))
-        [[2], [0, 1]]
-    """
-    batch: list[int] = []
-    longest = 0
-    for i in order:
-        if batch and (len(batch) + 1) * max(longest, lengths[i]) > max_tokens:
-            yield batch
-            batch, longest = [], 0
-        batch.append(i)
-        longest = max(longest, lengths[i])
-    if batch:
-        yield batch
-
-
-def response_nll(model: Any, batch: Batch, past: Any = None, chunk: int | None = None) -> Any:
-    """Negative log-likelihood of each response token of a batch.
-
-    Right padding needs no mask in a causal model: nothing that is read comes after a padded position.
-
-    Args:
-        model: a causal language model of transformers.
-        batch: from :func:`make_batch`.
-        past: cached keys and values of a prefix that all rows share, as many rows as the batch.
-        chunk: how many positions meet the vocabulary at once; ``None`` for all (training keeps them anyway).
+        lengths: length of each example, in tokens.
+        max_tokens: most tokens of a micro-batch, its padding included; a longer example stands alone.
+        overhead: tokens that take as long as one more micro-batch does.
 
     Returns:
-        float32 tensor, one value a response token, in the order of ``batch.target``.
+        Lists of indices into ``lengths``, longest first; each index in one of them.
+
+    Examples:
+        >>> bucket([10, 100, 90, 12], max_tokens=200)
+        [[1, 2], [3, 0]]
+    """
+    order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
+    costs, starts = [0], []
+    for end in range(1, len(order) + 1):
+        options = []
+        for first in range(end - 1, -1, -1):
+            tokens = lengths[order[first]] * (end - first)
+            if tokens > max_tokens and first < end - 1:
+                break
+            options.append((costs[first] + tokens + overhead, first))
+        cost, first = min(options)
+        costs.append(cost)
+        starts.append(first)
+    groups, end = [], len(order)
+    while end:
+        groups.append(order[starts[end - 1] : end])
+        end = starts[end - 1]
+    return groups[::-1]
+
+
+def collate(examples: Sequence[EncodedExample], pad_id: int) -> TokenBatch:
+    """Pad examples and mark the positions that predict a response token.
+
+    Args:
+        examples: token ids of prompts and responses.
+        pad_id: token for the padding; masked, so any will do.
+
+    Examples:
+        >>> batch = collate([EncodedExample([5, 6], [7, 8], 0), EncodedExample([5], [9], 0)], pad_id=0)
+        >>> batch.input_ids.tolist()
+        [[5, 6, 7, 8], [5, 9, 0, 0]]
+        >>> batch.row.tolist(), batch.column.tolist(), batch.target.tolist()
+        ([0, 0, 1], [1, 2, 0], [7, 8, 9])
     """
     import torch
 
-    if model.config.model_type not in _PLAIN_HEADS:
-        logits = model(input_ids=batch.ids, past_key_values=past, use_cache=past is not None).logits
-        return torch.nn.functional.cross_entropy(
-            logits[batch.row, batch.position].float(), batch.target, reduction="none"
-        )
-    hidden = model.base_model(input_ids=batch.ids, past_key_values=past, use_cache=past is not None)[0]
-    states = hidden[batch.row, batch.position]
-    head = model.get_output_embeddings()
-    parts = [
-        torch.nn.functional.cross_entropy(head(h).float(), t, reduction="none")
-        for h, t in zip(
-            states.split(chunk or len(states)), batch.target.split(chunk or len(states)), strict=True
-        )
-    ]
-    return torch.cat(parts)
+    lengths = [len(e.prompt) + len(e.response) for e in examples]
+    ids = np.full((len(examples), max(lengths)), pad_id, dtype=np.int64)
+    rows, columns, targets = [], [], []
+    for i, (example, length) in enumerate(zip(examples, lengths, strict=True)):
+        ids[i, :length] = [*example.prompt, *example.response]
+        # The first token of a text has no predecessor that could predict it.
+        first = max(len(example.prompt), 1)
+        columns.append(np.arange(first - 1, length - 1))
+        rows.append(np.full(length - first, i))
+        targets.append(ids[i, first:length])
+    parts = (np.concatenate(part).astype(np.int64) for part in (rows, columns, targets))
+    return TokenBatch(torch.from_numpy(ids), *(torch.from_numpy(p) for p in parts))
 
 
-def shared_prefix(examples: Sequence[EncodedExample], rows: Sequence[int]) -> int:
-    """How many leading prompt tokens the rows share, at least one prompt token of each left out.
+def trainable_tokens(example: EncodedExample) -> int:
+    """Number of response tokens that a loss can be computed on.
 
     Examples:
-        >>> a, b = EncodedExample([1, 2, 3], [9], 0), EncodedExample([1, 2, 4], [9], 0)
-        >>> shared_prefix([a, b], [0, 1])
+        >>> trainable_tokens(EncodedExample([5, 6], [7, 8], 0))
         2
     """
-    first = examples[rows[0]].prompt
-    shared = len(first) - 1
-    for i in rows:
-        prompt = examples[i].prompt
-        shared = min(shared, len(prompt) - 1)
-        while shared > 0 and prompt[:shared] != first[:shared]:
-            shared -= 1
-    return max(shared, 0)
+    return len(example.response) - (not example.prompt)
 
 
-class PrefixCache:
-    """Keys and values of a prefix, computed once and lent to every batch.
+def token_losses(model: Any, batch: TokenBatch, past: Any = None) -> Any:
+    """Negative log-likelihood of every response token of a batch.
 
     Args:
         model: a causal language model of transformers.
-        prefix: token ids; empty for none.
+        batch: padded examples. Padding on the right needs no mask: a causal model reads nothing after a position.
+        past: keys and values of a prefix that all rows share, see :class:`imine.indicators.prefix.PrefixCache`.
+
+    Returns:
+        Float32 tensor (targets,), in nats, in the order of ``batch.target``.
     """
+    import torch
+    from torch.nn.functional import cross_entropy
 
-    def __init__(self, model: Any, prefix: Sequence[int]) -> None:
-        import torch
-        from transformers import DynamicCache
+    if model.config.model_type not in PLAIN_HEADS:
+        logits = model(input_ids=batch.input_ids, past_key_values=past, use_cache=past is not None).logits
+        return cross_entropy(logits[batch.row, batch.column].float(), batch.target, reduction="none")
+    # The vocabulary is a quarter of the work of a small model: leave out prompts and padding.
+    trunk = model.base_model(input_ids=batch.input_ids, past_key_values=past, use_cache=past is not None)
+    hidden = trunk.last_hidden_state[batch.row, batch.column]
+    head = model.get_output_embeddings()
+    if torch.is_grad_enabled():
+        return cross_entropy(head(hidden).float(), batch.target, reduction="none")
+    parts = zip(hidden.split(_CHUNK), batch.target.split(_CHUNK), strict=True)
+    return torch.cat([cross_entropy(head(h).float(), t, reduction="none") for h, t in parts])
 
-        self.length = len(prefix) if model.config.model_type in _PLAIN_HEADS else 0
-        self._states: list[tuple[Any, Any]] = []
-        if self.length:
-            cache = DynamicCache(config=model.config)
-            ids = torch.tensor([list(prefix)], device=model.device)
-            model.base_model(input_ids=ids, past_key_values=cache, use_cache=True)
-            self._states = [(layer.keys, layer.values) for layer in cache.layers]
 
-    def lend(self, rows: int) -> Any:
-        """A cache for a batch of so many rows; ``None`` where there is no prefix."""
-        from transformers import DynamicCache
+def autocast(dtype: str, device: Any) -> Any:
+    """Context in which matrix products run in ``dtype``; weights and sums stay float32."""
+    import torch
 
-        if not self.length:
-            return None
-        cache = DynamicCache()
-        for layer, (keys, values) in enumerate(self._states):
-            shape = (rows, *keys.shape[1:])
-            cache.update(keys.expand(shape), values.expand(shape), layer)
-        return cache
+    return torch.autocast(torch.device(device).type, dtype=torch.bfloat16, enabled=dtype == "bfloat16")

@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from imine.indicators.responses import autocast, bucket, collate, token_losses, trainable_tokens
 from imine.indicators.templates import EncodedExample
-from imine.study.batches import bucket, collate, trainable_tokens
-from imine.study.loss import autocast, token_losses
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,10 +15,9 @@ from typing import Any
 import numpy as np
 
 from imine.errors import MissingExtraError, StudyError
+from imine.indicators.responses import TokenBatch, autocast, bucket, collate, token_losses, trainable_tokens
 from imine.indicators.templates import EncodedExample
-from imine.study.batches import TokenBatch, bucket, collate, trainable_tokens
 from imine.study.config import FinetuneConfig
-from imine.study.loss import autocast, token_losses
 
 # Adding up the gradients of all weights takes about as long as this many tokens of a 135M model on a CPU.
 _OVERHEAD = 64
