@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from imine.errors import ModelNotFoundError
 from imine.indicators.models import MODELS, model_path
+
+# Threads of OpenMP spin while they wait, and on a busy machine keep each other from working: tiny models suffer most.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data"
 

@@ -55,6 +55,8 @@ def test_too_few_others_is_nan() -> None:
     points = unit_vectors(6, 4)
     assert np.isnan(knn_distance(points, points, 6, np.arange(6))).all()
     assert np.isfinite(knn_distance(points, points, 6, np.full(6, -1))).all()
+    for few in range(3):
+        assert np.isnan(knn_distance(points, points[:few], 6, np.full(6, -1))).all()
 
 
 def test_small_pool_is_null_with_its_reason(tiny_encoder: Path, own_cache: Path) -> None:

@@ -42,7 +42,7 @@ def show_selection(
 
 
 def _mean(prediction: object) -> str:
-    value, low, high = (getattr(prediction, name) for name in ("value", "mean_low", "mean_high"))
+    value, low, high = (getattr(prediction, name) for name in ("value", "low", "high"))
     return f"{value:.4f}" + ("" if low is None else f" (95 % interval {low:.4f} to {high:.4f})")
 
 

@@ -121,6 +121,8 @@ def knn_distance(
         array([0.6325, 0.6325, 0.8944])
     """
     result = np.full(len(queries), np.nan)
+    if len(reference) < rank:
+        return result
     take = min(rank + _SPARE, len(reference))
     for start in range(0, len(queries), _BLOCK):
         block, mine = queries[start : start + _BLOCK], own[start : start + _BLOCK]
