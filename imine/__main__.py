@@ -8,6 +8,9 @@ from collections.abc import Sequence
 
 from imine.errors import ImineError
 
+# The exit code that typer makes of Ctrl-C.
+_INTERRUPTED = 130
+
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command; errors that a user can mend end it with their message and exit code.
@@ -23,12 +26,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     except ImineError as error:
         print(f"imine: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        print(
-            "imine: interrupted; what was finished is kept, the same command goes on from there",
-            file=sys.stderr,
-        )
-        sys.exit(130)
+    except OSError as error:
+        print(f"imine: {error}", file=sys.stderr)
+        sys.exit(2)
+    except SystemExit as ended:
+        if ended.code == _INTERRUPTED:
+            print(
+                "imine: interrupted; finished scores and runs are kept, the same command goes on",
+                file=sys.stderr,
+            )
+        raise
 
 
 def _show_warning(message: Warning | str, *_: object, **__: object) -> None:

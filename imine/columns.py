@@ -145,8 +145,9 @@ COLUMNS: dict[str, ColumnSpec] = {
             "further from other examples",
             "distance to the 6th nearest neighbour among the reference set",
             "Euclidean distance between unit-length sentence embeddings of the whole example and of its 6th "
-            "nearest neighbour in the reference set, itself excluded by id, duplicates counted "
-            "(InstructMining, arXiv 2307.06290, section 3.1).",
+            "nearest neighbour in the reference set (InstructMining, arXiv 2307.06290, section 3.1). Among the pool "
+            "itself, only the row itself is left out, so that a duplicate counts; a reference set made for a rule "
+            "holds each content once, and what has the same content as the row is left out.",
             "the example has no text, or the reference set has fewer than 6 other examples",
         ),
     )

@@ -32,6 +32,10 @@ class UnknownIndicatorError(ImineError):
     """An indicator name that is not in the registry."""
 
 
+class SettingsError(ImineError, ValueError):
+    """A setting of the scoring is not allowed; the message names it and what is."""
+
+
 class IndicatorUnavailableError(ImineError):
     """A rule needs indicators that cannot be computed here."""
 
@@ -70,3 +74,7 @@ class FingerprintMismatchWarning(UserWarning):
 
 class ExtrapolationWarning(UserWarning):
     """A rule is applied outside the range that it was fitted on."""
+
+
+class CacheWarning(UserWarning):
+    """A part of the cache cannot be used; what it held is computed again."""

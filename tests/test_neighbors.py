@@ -9,10 +9,10 @@ import pytest
 from imine.errors import RuleError
 from imine.indicators import neighbors
 from imine.indicators.neighbors import ReferenceSet, knn_distance
-from imine.indicators.score import embed_records, score
+from imine.indicators.score import score
 from imine.indicators.settings import ScoreSettings
+from imine.indicators.stages import embed_records, make_reference
 from imine.progress import SilentProgress
-from imine.records import content_keys
 from imine.sample import load_sample
 from tests.tiny import unit_vectors
 
@@ -29,7 +29,7 @@ def naive_knn(queries: np.ndarray, reference: np.ndarray, rank: int, own: np.nda
 @pytest.mark.parametrize("rank", [1, 6, 40])
 @pytest.mark.parametrize("block", [7, 1024])
 def test_equals_brute_force_in_float64(rank: int, block: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(neighbors, "_BLOCK", block)
+    monkeypatch.setattr(neighbors, "_PRODUCTS", block * 60)
     points = unit_vectors(60, 16)
     points[10:14] = points[9]  # duplicates
     points[20] = points[21] + np.float32(1e-5)  # near duplicates, where float32 products are blind
@@ -41,6 +41,16 @@ def test_equals_brute_force_in_float64(rank: int, block: int, monkeypatch: pytes
     nobody = np.full(25, -1)
     expected = naive_knn(strangers, points, rank, nobody)
     np.testing.assert_allclose(knn_distance(strangers, points, rank, nobody), expected, rtol=1e-12)
+
+
+def test_more_near_duplicates_than_spare_candidates_are_still_exact() -> None:
+    rng = np.random.default_rng(2)
+    points = np.vstack([unit_vectors(100, 384), unit_vectors(1, 384) + rng.normal(0, 1e-4, (300, 384))])
+    points = (points / np.linalg.norm(points, axis=1, keepdims=True)).astype(np.float32)
+    own = np.arange(400)
+    np.testing.assert_allclose(
+        knn_distance(points, points, 6, own), naive_knn(points, points, 6, own), rtol=1e-12
+    )
 
 
 def test_duplicates_count_and_the_row_itself_does_not() -> None:
@@ -77,8 +87,8 @@ def test_no_text_is_null_with_its_reason(tiny_encoder: Path, own_cache: Path) ->
 def test_embeddings_do_not_depend_on_batch_or_neighbours_in_it(tiny_encoder: Path, own_cache: Path) -> None:
     settings = ScoreSettings(encoder=str(tiny_encoder), cache=False)
     pool = load_sample()[:30]
-    together, _ = embed_records(pool, settings, SilentProgress())
-    alone = np.vstack([embed_records(pool[i], settings, SilentProgress())[0] for i in range(30)])
+    together = embed_records(pool, settings, SilentProgress())
+    alone = np.vstack([embed_records(pool[i], settings, SilentProgress()) for i in range(30)])
     np.testing.assert_allclose(together, alone, atol=1e-6)
     np.testing.assert_allclose(np.linalg.norm(together, axis=1), 1, atol=1e-6)
 
@@ -88,8 +98,7 @@ def test_reference_set_survives_its_file_bit_for_bit(
 ) -> None:
     pool = load_sample()[:40]
     settings = ScoreSettings(encoder=str(tiny_encoder))
-    embeddings, encoder = embed_records(pool, settings, SilentProgress())
-    made = ReferenceSet.make("forty", content_keys(pool), embeddings, encoder["sha256"])
+    made = make_reference("forty", pool, settings)
     made.save(tmp_path / "reference.npz")
     loaded = ReferenceSet.load(tmp_path / "reference.npz")
     assert loaded.sha256 == made.sha256
@@ -121,7 +130,7 @@ def test_embeddings_equal_plain_transformers(embedded_models: None) -> None:
     from imine.indicators.models import load_encoder
 
     pool = load_sample()[:20]
-    found, _ = embed_records(pool, ScoreSettings(cache=False), SilentProgress())
+    found = embed_records(pool, ScoreSettings(cache=False), SilentProgress())
     encoder = load_encoder()
     for i, (instruction, input, output) in enumerate(
         pool.select("instruction", "input", "output").iter_rows()

@@ -13,11 +13,8 @@ import pytest
 
 import imine
 from imine.__main__ import main
-from imine.indicators.neighbors import ReferenceSet
-from imine.indicators.score import embed_records
 from imine.indicators.settings import ScoreSettings
-from imine.progress import SilentProgress
-from imine.records import content_keys
+from imine.indicators.stages import make_reference
 from imine.sample import load_sample, sample_path
 
 TERMS = ["output_length", "mtld", "perplexity", "knn_6"]
@@ -37,14 +34,11 @@ def made_up_runs(scores: imine.Scores, path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def rule_file(
-    tiny_llama: Path, tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Path:
+def rule_file(tiny_llama: Path, tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("study")
     settings = ScoreSettings(model=str(tiny_llama), encoder=str(tiny_encoder), cache=False)
     sample = load_sample()
-    embeddings, encoder = embed_records(sample, settings, SilentProgress())
-    reference = ReferenceSet.make("sample", content_keys(sample), embeddings, encoder["sha256"])
+    reference = make_reference("sample", sample, settings)
     reference.save(folder / "reference.npz")
     settings = ScoreSettings(settings.model, encoder=settings.encoder, reference=reference, cache=False)
     made_up_runs(imine.score(sample, TERMS, settings=settings), folder / "runs.parquet")
@@ -87,22 +81,31 @@ def test_from_pool_to_mined_rows(
     assert all(row.pop("imine_reason") and row == originals[row["id"]] for row in rejected)
     table = pl.read_parquet(tmp_path / "mined.selection.parquet")
     assert table.filter("kept")["id"].to_list() == [row["id"] for row in mined]
-    kept, cut = table.filter("kept")["predicted_log_loss"], table.filter(~pl.col("kept"))["predicted_log_loss"]
+    kept, cut = (
+        table.filter("kept")["predicted_log_loss"],
+        table.filter(~pl.col("kept"))["predicted_log_loss"],
+    )
     assert kept.max() <= cut.min()  # type: ignore[operator]
 
 
 def test_a_second_run_uses_the_scores_of_the_first(
     rule_file: Path, own_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    main_ok("select", "--sample", "--rule", str(rule_file), "--fraction", "0.1", "-o", str(tmp_path / "a.jsonl"))
+    main_ok(
+        "select", "--sample", "--rule", str(rule_file), "--fraction", "0.1", "-o", str(tmp_path / "a.jsonl")
+    )
     for loader in ("likelihood.load_causal_lm", "embeddings.load_encoder"):
         monkeypatch.setattr(f"imine.indicators.{loader}", None)
-    main_ok("select", "--sample", "--rule", str(rule_file), "--fraction", "0.1", "-o", str(tmp_path / "b.jsonl"))
+    main_ok(
+        "select", "--sample", "--rule", str(rule_file), "--fraction", "0.1", "-o", str(tmp_path / "b.jsonl")
+    )
     assert (tmp_path / "a.jsonl").read_bytes() == (tmp_path / "b.jsonl").read_bytes()
 
 
 def test_python_does_the_same(rule_file: Path, own_cache: Path, tmp_path: Path) -> None:
-    main_ok("select", "--sample", "--rule", str(rule_file), "--top", "25", "-o", str(tmp_path / "mined.jsonl"))
+    main_ok(
+        "select", "--sample", "--rule", str(rule_file), "--top", "25", "-o", str(tmp_path / "mined.jsonl")
+    )
     pool = imine.read(sample_path())
     selection = imine.select(pool, imine.load_rule(rule_file), top=25)
     assert selection.kept is not None
@@ -117,9 +120,20 @@ def test_scores_made_otherwise_are_refused_and_allowed_with_a_stored_warning(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     rule = imine.load_rule(rule_file)
-    settings = ScoreSettings(model=str(tiny_llama), template="plain", encoder=rule.fingerprints["knn_6"]["encoder"]["name"])
+    settings = ScoreSettings(
+        model=str(tiny_llama), template="plain", encoder=rule.fingerprints["knn_6"]["encoder"]["name"]
+    )
     imine.score(load_sample(), TERMS, settings=settings).write(tmp_path / "scores.parquet")
-    request = ["select", "--sample", "--rule", str(rule_file), "--top", "9", "--scores", str(tmp_path / "scores.parquet")]
+    request = [
+        "select",
+        "--sample",
+        "--rule",
+        str(rule_file),
+        "--top",
+        "9",
+        "--scores",
+        str(tmp_path / "scores.parquet"),
+    ]
     message = main_fails(capsys, *request, "-o", str(tmp_path / "mined.jsonl"))
     assert "perplexity: template.sha256 is" in message
     assert "knn_6: reference.kind is 'self', the rule expects 'set'" in message
@@ -136,7 +150,9 @@ def test_a_rule_without_its_reference_says_so(
 ) -> None:
     alone = tmp_path / "alone.json"
     alone.write_bytes(rule_file.read_bytes())
-    message = main_fails(capsys, "select", "--sample", "--rule", str(alone), "--top", "9", "-o", str(tmp_path / "x.jsonl"))
+    message = main_fails(
+        capsys, "select", "--sample", "--rule", str(alone), "--top", "9", "-o", str(tmp_path / "x.jsonl")
+    )
     assert "tiny.reference.npz" in message
 
 

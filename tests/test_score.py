@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import polars as pl
@@ -7,8 +8,10 @@ import pytest
 
 import imine
 from imine.columns import COLUMNS
-from imine.errors import FormatError, ModelNotFoundError, UnknownIndicatorError
+from imine.errors import CacheWarning, FormatError, ModelNotFoundError, UnknownIndicatorError
 from imine.indicators.cache import ScoreStore
+from imine.indicators.models import model_sha256, tokenizer_sha256
+from imine.indicators.score import planned_fingerprints
 from imine.indicators.settings import ScoreSettings
 from imine.sample import load_sample
 
@@ -94,10 +97,65 @@ def test_records_that_do_not_fit_are_refused(frame: pl.DataFrame, message: str) 
 
 def test_a_missing_model_fails_before_any_work(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("imine.indicators.lexical.score_lexical", None)  # would fail if it were called
-    with pytest.raises(ModelNotFoundError, match="imine models get smollm2-135m"):
-        imine.score(load_sample(), ["mtld", "perplexity"])
-    with pytest.raises(ModelNotFoundError, match="imine models get all-minilm-l6-v2"):
-        imine.score(load_sample(), ["mtld", "knn_6"])
+    with pytest.raises(ModelNotFoundError, match="nothing was done") as raised:
+        imine.score(load_sample(), ["mtld", "perplexity", "output_length", "knn_6"])
+    for part in (
+        "output_length, perplexity: ",
+        "imine models get smollm2-135m",
+        "knn_6: ",
+        "all-minilm-l6-v2",
+    ):
+        assert part in str(raised.value)
+
+
+def test_fingerprints_are_known_before_scoring(settings: ScoreSettings) -> None:
+    planned = planned_fingerprints(list(COLUMNS), settings)
+    made = imine.score(load_sample()[:9], settings=settings).fingerprints
+    assert planned.pop("knn_6")["reference"] == {"kind": "self"}
+    assert made.pop("knn_6")["reference"]["n"] == 9
+    assert planned == made
+
+
+def test_an_unreadable_part_of_the_cache_is_set_aside(own_cache: Path) -> None:
+    for value in (1.5, 2.5):
+        with ScoreStore("perplexity", {"model": "a"}, pl.Float64) as store:
+            store.add(f"k{value}", value)
+    first, _ = sorted(store.folder.glob("*.parquet"))
+    first.write_bytes(first.read_bytes()[:20])
+    again = ScoreStore("perplexity", {"model": "a"}, pl.Float64)
+    with pytest.warns(CacheWarning, match="set aside"):
+        assert again.missing(["k1.5", "k2.5"]) == [0]
+    assert len(list(again.folder.glob("*.unreadable"))) == 1
+    assert again.missing(["k1.5", "k2.5"]) == [0]
+
+
+def test_a_finetuned_copy_of_an_embedded_model_has_another_hash(tiny_llama: Path, tmp_path: Path) -> None:
+    (tmp_path / "copy").mkdir()
+    for path in tiny_llama.iterdir():
+        (tmp_path / "copy" / path.name).write_bytes(path.read_bytes())
+    (tmp_path / "copy" / "imine.json").write_text('{"sha256": "of the original"}')
+    assert model_sha256(tmp_path / "copy") == model_sha256(tiny_llama)
+    weights = bytearray((tiny_llama / "model.safetensors").read_bytes())
+    weights[-1] ^= 1
+    (tmp_path / "copy" / "model.safetensors").write_bytes(weights)
+    assert model_sha256(tmp_path / "copy") != model_sha256(tiny_llama)
+
+
+def test_tokenizers_with_one_vocabulary_but_other_merges_differ(tiny_llama: Path, tmp_path: Path) -> None:
+    for path in tiny_llama.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    whole = json.loads((tmp_path / "tokenizer.json").read_text())
+    joined = [" ".join(pair) for pair in whole["model"]["merges"]]
+    (tmp_path / "tokenizer.json").write_text(
+        json.dumps(whole | {"model": whole["model"] | {"merges": joined}})
+    )
+    assert tokenizer_sha256(str(tmp_path)) == tokenizer_sha256(str(tiny_llama)), (
+        "the same merges, written otherwise"
+    )
+    (tmp_path / "tokenizer.json").write_text(
+        json.dumps(whole | {"model": whole["model"] | {"merges": joined[:-1]}})
+    )
+    assert tokenizer_sha256(str(tmp_path)) != tokenizer_sha256(str(tiny_llama))
 
 
 def test_weights_that_could_run_code_are_refused(tiny_llama: Path, tmp_path: Path) -> None:

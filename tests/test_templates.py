@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -34,6 +35,21 @@ def test_truncation_counts_what_is_lost(prompt: int, response: int, room: int) -
     assert len(cut.prompt) + len(cut.response) <= room
     assert len(cut.prompt) + len(cut.response) + cut.truncated == prompt + response
     assert bool(cut.response) is bool(response)
+
+
+@pytest.mark.parametrize("post_processor", [False, True])
+def test_a_first_token_is_there_where_the_tokenizer_adds_one(post_processor: bool) -> None:
+    tokenizer = byte_tokenizer(bos_token="<s>", eos_token="<eos>", pad_token="<pad>")
+    if post_processor:
+        from tokenizers.processors import TemplateProcessing
+
+        tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+            single="<s> $A", special_tokens=[("<s>", tokenizer.bos_token_id)]
+        )
+    args = (tokenizer, TEMPLATES["plain"], ["a"], [""], ["b"])
+    (example,) = encode_examples(*args, max_tokens=32, add_eos=False)
+    assert (example.prompt[0] == tokenizer.bos_token_id) is post_processor
+    assert tokenizer.bos_token_id not in example.response
 
 
 def test_end_of_text_is_part_of_the_response_where_asked_for() -> None:

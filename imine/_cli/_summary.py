@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from imine.columns import COLUMNS
-from imine.rules import Rule
+from imine.rules import MeanPrediction, Rule
 from imine.selection import Selection
 
 _SHOWN = 3
@@ -20,7 +20,7 @@ def show_selection(
     selection: Selection, rule: Rule, scores: pl.DataFrame, records: pl.DataFrame, files: dict[str, Path]
 ) -> None:
     """Print counts, what the rule saw, examples of both ends, cautions and files."""
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, soft_wrap=True, markup=False)
     kept, total = len(selection.kept_ids), selection.table.height
     console.print(f"\nKept {kept:,} of {total:,} rows ({selection.request}) by the rule {rule.name}.")
     if selection.kept_mean is not None and selection.all_mean is not None:
@@ -32,18 +32,15 @@ def show_selection(
     _show_examples(console, selection, records)
     _show_reasons(console, selection)
     for note in selection.notes:
-        console.print(f"Note: {note}", markup=False)
-    if rule.held_out is not None and rule.held_out.press_r2 <= 0:
-        console.print(
-            "Note: this rule predicts nothing out of sample; its choice is no better founded than chance."
-        )
+        console.print(f"Note: {note}")
     for what, path in files.items():
-        console.print(f"{what + ':':15} {path}", markup=False)
+        console.print(f"{what + ':':15} {path}")
 
 
-def _mean(prediction: object) -> str:
-    value, low, high = (getattr(prediction, name) for name in ("value", "low", "high"))
-    return f"{value:.4f}" + ("" if low is None else f" (95 % interval {low:.4f} to {high:.4f})")
+def _mean(prediction: MeanPrediction) -> str:
+    if prediction.low is None:
+        return f"{prediction.value:.4f}"
+    return f"{prediction.value:.4f} ({prediction.level:.0%} interval {prediction.low:.4f} to {prediction.high:.4f})"
 
 
 def _term_table(selection: Selection, rule: Rule, scores: pl.DataFrame) -> Table:
@@ -60,10 +57,10 @@ def _term_table(selection: Selection, rule: Rule, scores: pl.DataFrame) -> Table
         inside, everywhere = kept[term.name].mean(), scored[term.name].mean()
         if not isinstance(inside, int | float) or not isinstance(everywhere, int | float):
             continue
-        unit = COLUMNS[term.name].unit if term.name in COLUMNS else ""
+        unit = COLUMNS[term.name].unit if term.name in COLUMNS and COLUMNS[term.name].unit != "1" else ""
         table.add_row(
             term.name,
-            f"{inside:,.4g} {unit}".rstrip(" 1"),
+            f"{inside:,.4g} {unit}".rstrip(),
             f"{everywhere:,.4g}",
             f"{term.coefficient:+.3g}",
             f"{term.coefficient * (inside - everywhere):+.4f}",
@@ -84,7 +81,7 @@ def _show_examples(console: Console, selection: Selection, records: pl.DataFrame
             console.print(title)
         for row in rows.iter_rows(named=True):
             text = f"{_short(row['instruction'], 36)} -> {_short(row['output'], 48)}"
-            console.print(f"  {row['predicted_log_loss']:8.4f}  {text}", markup=False)
+            console.print(f"  {row['predicted_log_loss']:8.4f}  {text}")
 
 
 def _short(text: str, width: int) -> str:
@@ -103,4 +100,4 @@ def _show_reasons(console: Console, selection: Selection) -> None:
     for reason, count in (
         unscored.group_by("reason").len().sort("len", "reason", descending=[True, False]).rows()[:5]
     ):
-        console.print(f"  {count:,}: {reason}", markup=False)
+        console.print(f"  {count:,}: {reason}")

@@ -10,12 +10,14 @@ import json
 import os
 import time
 import uuid
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
+from imine.errors import CacheWarning
 from imine.indicators.models import cache_dir
 
 _SECONDS_BETWEEN_PARTS = 15.0
@@ -58,13 +60,22 @@ class ScoreStore:
         first: dict[str, int] = {}
         for i, key in enumerate(keys):
             first.setdefault(key, i)
-        parts = sorted(self.folder.glob("*.parquet")) if self._on_disk and self.folder.is_dir() else []
-        if parts:
-            wanted = pl.DataFrame({"key": list(first)}, schema={"key": pl.String})
-            kept = pl.concat([pl.read_parquet(part, memory_map=False) for part in parts])
-            for key, value, why in kept.join(wanted, on="key", how="semi").iter_rows():
-                self.values[key] = (value, why)
+        if self._on_disk:
+            self._load(list(first))
         return [i for key, i in first.items() if key not in self.values]
+
+    def _load(self, keys: list[str]) -> None:
+        wanted = pl.LazyFrame({"key": keys}, schema={"key": pl.String})
+        for part in sorted(self.folder.glob("*.parquet")):
+            try:
+                rows = pl.scan_parquet(part, glob=False).join(wanted, on="key", how="semi").collect()
+            except FileNotFoundError:
+                continue  # another process has merged its parts; at worst these rows are computed again
+            except pl.exceptions.ComputeError as error:
+                part.rename(part.with_suffix(".unreadable"))
+                warnings.warn(f"{part}: set aside, it cannot be read: {error}", CacheWarning, stacklevel=4)
+                continue
+            self.values.update((key, (value, why)) for key, value, why in rows.iter_rows())
 
     def add(self, key: str, value: Any, why: str | None = None) -> None:
         """Take a value, or a null with its reason; on disk after at most some fifteen seconds of further calls."""

@@ -20,11 +20,12 @@ MAX_TOKENS = 256
 _BATCH_TOKENS = 4096
 
 
-def encoder_fingerprint(name: str, sha256: str) -> dict[str, Any]:
+def encoder_fingerprint(name: str, sha256: str, tokenizer_sha256: str) -> dict[str, Any]:
     """What makes an embedding: the encoder, the text and how much of it."""
     return {
         "name": name,
         "sha256": sha256,
+        "tokenizer_sha256": tokenizer_sha256,
         "text": "instruction, input and output, joined by line breaks",
         "max_tokens": MAX_TOKENS,
         "pooling": "mean over tokens, unit length",
@@ -65,6 +66,8 @@ def embed(
                     store.add(keys[missing[i]], vector.tobytes())
                 progress.advance(len(rows))
         progress.finish()
+    if not keys:
+        return np.zeros((0, 0), dtype=np.float32)
     return np.frombuffer(b"".join(store.values[key][0] for key in keys), dtype=np.float32).reshape(
         len(keys), -1
     )

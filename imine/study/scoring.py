@@ -60,27 +60,19 @@ def default_scorer(study: Study, candidates: pl.DataFrame, out: Path, progress: 
         progress: told of the scoring.
     """
     from imine.indicators.score import ScoreSettings, check_models, score
+    from imine.indicators.stages import make_reference
 
     names, recipe = list(study.config.indicators.names), study.config.finetune
-    groups = {COLUMNS[name].group for name in names}
     settings = ScoreSettings(
         model=recipe.model,
         template=recipe.template,
         max_tokens=recipe.max_tokens,
         encoder=study.config.indicators.encoder,
     )
-    check_models(sorted(groups), settings)
-    if "neighbors" in groups:
-        reference = _reference_set(study, draw_reference(study, candidates), settings, progress)
+    check_models(names, settings)
+    if any(COLUMNS[name].group == "neighbors" for name in names):
+        rows = draw_reference(study, candidates)
+        reference = make_reference(study.config.name, rows, settings, progress)
         reference.save(out / "reference.npz")
         settings = replace(settings, reference=reference)
     return lambda frame: score(frame, names, settings=settings, progress=progress)
-
-
-def _reference_set(study: Study, rows: pl.DataFrame, settings: Any, progress: Progress) -> Any:
-    from imine.indicators.neighbors import ReferenceSet
-    from imine.indicators.score import embed_records
-    from imine.records import content_keys
-
-    embeddings, encoder = embed_records(rows, settings, progress)
-    return ReferenceSet.make(study.config.name, content_keys(rows), embeddings, encoder["sha256"])

@@ -1,0 +1,187 @@
+"""The stages of scoring, one a group of indicators: how each is computed, and its fingerprint beforehand."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from imine.indicators.neighbors import ReferenceSet
+from imine.indicators.settings import ScoreSettings
+from imine.progress import Progress, SilentProgress
+from imine.records import content_keys
+
+# Values, one a row and in their order, as columns ``value`` and ``why``; and the fingerprint.
+Column = tuple[pl.DataFrame, dict[str, Any]]
+
+
+def _lexical(
+    records: pl.DataFrame, names: list[str], settings: ScoreSettings, _: Progress
+) -> dict[str, Column]:
+    from imine.indicators.lexical import score_lexical
+
+    scored = score_lexical(records, names)
+    return {n: (scored.select(value=n, why=f"{n}__why"), _plan_lexical(n, settings)) for n in names}
+
+
+def _plan_lexical(name: str, _: ScoreSettings) -> dict[str, Any]:
+    from imine.indicators.lexical import lexical_fingerprint
+
+    return lexical_fingerprint(name)
+
+
+def _tokens(
+    records: pl.DataFrame, names: list[str], settings: ScoreSettings, _: Progress
+) -> dict[str, Column]:
+    from imine.indicators.models import load_tokenizer
+    from imine.indicators.tokens import count_tokens, prompt_text
+
+    tokenizer = load_tokenizer(settings.model)
+    columns = {}
+    for name in names:
+        texts = prompt_text(records) if name == "input_length" else records["output"]
+        values = pl.DataFrame({"value": count_tokens(texts, tokenizer)}).with_columns(
+            why=pl.lit(None, pl.String)
+        )
+        columns[name] = (values, _plan_tokens(name, settings))
+    return columns
+
+
+def _plan_tokens(name: str, settings: ScoreSettings) -> dict[str, Any]:
+    from imine.indicators.models import tokenizer_sha256
+    from imine.indicators.tokens import length_fingerprint
+
+    return length_fingerprint(name, settings.model, tokenizer_sha256(settings.model))
+
+
+def _likelihood(
+    records: pl.DataFrame, names: list[str], settings: ScoreSettings, progress: Progress
+) -> dict[str, Column]:
+    from imine.indicators.cache import ScoreStore
+    from imine.indicators.likelihood import score_perplexity
+
+    fingerprint = _plan_likelihood("perplexity", settings)
+    values = score_perplexity(
+        records,
+        content_keys(records),
+        model_name=settings.model,
+        template=settings.prompt_template(),
+        max_tokens=settings.max_tokens,
+        store=ScoreStore("perplexity", fingerprint, pl.Float64, settings.cache),
+        progress=progress,
+    )
+    return dict.fromkeys(names, (values, fingerprint))
+
+
+def _plan_likelihood(_: str, settings: ScoreSettings) -> dict[str, Any]:
+    from imine.indicators.likelihood import perplexity_fingerprint
+    from imine.indicators.models import model_path, model_sha256, tokenizer_sha256
+
+    weights = model_sha256(model_path(settings.model))
+    tokenizer = tokenizer_sha256(settings.model)
+    return perplexity_fingerprint(
+        settings.model, weights, tokenizer, settings.prompt_template(), settings.max_tokens
+    )
+
+
+def _neighbors(
+    records: pl.DataFrame, names: list[str], settings: ScoreSettings, progress: Progress
+) -> dict[str, Column]:
+    from imine.indicators.neighbors import knn_distance
+
+    keys = content_keys(records)
+    embeddings = embed_records(records, settings, progress, keys)
+    if settings.reference is None:
+        reference, own = embeddings, np.arange(len(keys))
+        pool = {"n": len(keys), "sha256": _keys_sha256(keys)}
+    else:
+        place = {key: i for i, key in enumerate(settings.reference.keys)}
+        reference, own = (
+            settings.reference.embeddings,
+            np.array([place.get(key, -1) for key in keys], dtype=np.int64),
+        )
+        pool = {}
+    columns = {}
+    for name in names:
+        fingerprint = _plan_neighbors(name, settings)
+        fingerprint["reference"] |= pool
+        rank = int(name.removeprefix("knn_"))
+        distance = knn_distance(embeddings, reference, rank, own)
+        columns[name] = (_neighbor_column(distance, embeddings, rank), fingerprint)
+    return columns
+
+
+def _plan_neighbors(name: str, settings: ScoreSettings) -> dict[str, Any]:
+    from imine.indicators.neighbors import neighbor_fingerprint
+
+    about: dict[str, Any] = {"kind": "self"}
+    if chosen := settings.reference:
+        about = {"kind": "set", "name": chosen.name, "n": len(chosen.keys), "sha256": chosen.sha256}
+    return neighbor_fingerprint(name, _encoder(settings), about)
+
+
+def _encoder(settings: ScoreSettings) -> dict[str, Any]:
+    from imine.indicators.embeddings import encoder_fingerprint
+    from imine.indicators.models import model_path, model_sha256, tokenizer_sha256
+
+    weights = model_sha256(model_path(settings.encoder))
+    return encoder_fingerprint(settings.encoder, weights, tokenizer_sha256(settings.encoder))
+
+
+def _neighbor_column(distance: Any, embeddings: Any, rank: int) -> pl.DataFrame:
+    empty = pl.Series(~embeddings.any(axis=1), dtype=pl.Boolean)
+    frame = pl.DataFrame({"value": distance, "empty": empty}).with_columns(pl.col("value").fill_nan(None))
+    few = f"the reference set has fewer than {rank} other examples"
+    no_text = pl.when(pl.col("empty")).then(pl.lit("the example has no text"))
+    return frame.select(
+        value=pl.when(~pl.col("empty")).then("value"),
+        why=no_text.when(pl.col("value").is_null()).then(pl.lit(few)),
+    )
+
+
+def embed_records(
+    records: pl.DataFrame, settings: ScoreSettings, progress: Progress, keys: list[str] | None = None
+) -> Any:
+    """Embeddings of records, float32 (rows, dimensions), from the cache where it has them."""
+    from imine.indicators.cache import ScoreStore
+    from imine.indicators.embeddings import embed
+
+    store = ScoreStore("embedding", _encoder(settings), pl.Binary, settings.cache)
+    keys = content_keys(records) if keys is None else keys
+    return embed(records, keys, encoder_name=settings.encoder, store=store, progress=progress)
+
+
+def make_reference(
+    name: str, records: pl.DataFrame, settings: ScoreSettings, progress: Progress | None = None
+) -> ReferenceSet:
+    """A reference set of neighbours from records.
+
+    Args:
+        name: for people.
+        records: the examples among which neighbours will be looked for.
+        settings: for the encoder and the cache.
+        progress: told of the embedding.
+    """
+    embeddings = embed_records(records, settings, progress or SilentProgress())
+    return ReferenceSet.make(name, content_keys(records), embeddings, _encoder(settings)["sha256"])
+
+
+def _keys_sha256(keys: list[str]) -> str:
+    return hashlib.sha256("\n".join(sorted(keys)).encode()).hexdigest()[:16]
+
+
+STAGES: dict[str, Callable[[pl.DataFrame, list[str], ScoreSettings, Progress], dict[str, Column]]] = {
+    "lexical": _lexical,
+    "tokens": _tokens,
+    "likelihood": _likelihood,
+    "neighbors": _neighbors,
+}
+PLANS: dict[str, Callable[[str, ScoreSettings], dict[str, Any]]] = {
+    "lexical": _plan_lexical,
+    "tokens": _plan_tokens,
+    "likelihood": _plan_likelihood,
+    "neighbors": _plan_neighbors,
+}
