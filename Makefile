@@ -5,12 +5,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help install demo test test-all lint types bench clean
+.PHONY: help install demo test test-all lint types clean
 
 help:
 	@echo "make demo    make .venv, install, score the bundled sample, choose from it   (demo-out/)"
 	@echo "make test    make .venv, install, run the tests"
-	@echo "make lint    ruff        make types   mypy        make bench   speed ratios"
+	@echo "make lint    ruff        make types   mypy        make test-all   the long tests too"
 	@echo "make clean   remove .venv and what was made"
 
 install: $(STAMP)
@@ -19,7 +19,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@echo "== setting up $(VENV) (some two minutes, 2 GB; once)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -c "import sys; sys.exit(sys.version_info < (3, 11))" || (echo "imine needs Python 3.11 or newer; name one: make PYTHON=python3.12 ..." && exit 1)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[train,bench,dev]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[train,dev]"
 	@touch $(STAMP)
 
 demo: $(STAMP)

@@ -1,0 +1,95 @@
+"""Stages of scoring against the bare work, in one run: ratios that hold on any machine.
+
+    python benchmarks/stage_ratios.py POOL [ROWS]
+
+- perplexity: imine's stage against bare forward passes (no logits kept, no loss) over the same rows, each row its own
+  prompt and response, in batches of equal length where possible;
+- embeddings: imine's stage against sentence-transformers' ``encode`` on the same texts, where it is installed.
+
+The pairs are run in turn, so that a machine whose speed drifts does not favour one side.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+
+import numpy as np
+import polars as pl
+
+import imine
+from imine.indicators.embeddings import MAX_TOKENS, _encode, _texts
+from imine.indicators.likelihood import BATCH_TOKENS, _perplexities
+from imine.indicators.models import load_causal_lm, load_encoder, model_path
+from imine.indicators.responses import bucket
+from imine.indicators.settings import ScoreSettings
+from imine.indicators.templates import encode_examples
+from imine.progress import SilentProgress
+
+
+def timed(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def in_turn(
+    name: str, ours: Callable[[], object], theirs: Callable[[], object], amount: float, unit: str
+) -> None:
+    pairs = [(timed(ours), timed(theirs)) for _ in range(3)]
+    ratio = np.median([a / b for a, b in pairs])
+    print(f"{name}: imine {amount / np.median([a for a, _ in pairs]):,.0f} {unit} a second, "
+          f"bare {amount / np.median([b for _, b in pairs]):,.0f}; time ratio imine / bare {ratio:.2f} "
+          f"(median of {len(pairs)} pairs, {min(a / b for a, b in pairs):.2f} to {max(a / b for a, b in pairs):.2f})")  # fmt: skip
+
+
+def perplexity(frame: pl.DataFrame) -> None:
+    import torch
+
+    lm, settings = load_causal_lm(), ScoreSettings()
+    columns = [frame[name].to_list() for name in ("instruction", "input", "output")]
+    examples = encode_examples(
+        lm.tokenizer, settings.prompt_template(), *columns, max_tokens=settings.max_tokens, add_eos=False
+    )
+    lengths = [len(e.prompt) + len(e.response) for e in examples]
+
+    def bare() -> None:
+        with torch.inference_mode():
+            for rows in bucket(lengths, BATCH_TOKENS):
+                ids = torch.zeros((len(rows), max(lengths[i] for i in rows)), dtype=torch.long)
+                lm.model(input_ids=ids, use_cache=False)
+
+    in_turn(
+        "perplexity",
+        lambda: list(_perplexities(lm, examples, SilentProgress())),
+        bare,
+        sum(lengths),
+        "tokens",
+    )
+
+
+def embeddings(frame: pl.DataFrame) -> None:
+    try:
+        from sentence_transformers import SentenceTransformer
+    except ModuleNotFoundError:
+        print("embeddings: sentence-transformers is not installed, nothing to compare with")
+        return
+    texts, encoder = _texts(frame), load_encoder()
+    peer = SentenceTransformer(str(model_path("all-minilm-l6-v2")), device="cpu")
+    peer.max_seq_length = MAX_TOKENS
+    in_turn(
+        "embeddings",
+        lambda: list(_encode(encoder, texts)),
+        lambda: peer.encode(texts, normalize_embeddings=True, show_progress_bar=False),
+        len(texts),
+        "rows",
+    )
+
+
+if __name__ == "__main__":
+    rows = int(sys.argv[2]) if len(sys.argv) > 2 else 200
+    pool = imine.read(sys.argv[1])
+    pool = pool.sample(min(rows, pool.height), seed=0)
+    embeddings(pool)
+    perplexity(pool)
