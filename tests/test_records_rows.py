@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import time
 from pathlib import Path
@@ -142,12 +143,88 @@ def test_bad_rows_are_written_aside(tmp_path):
     }  # fmt: skip
 
 
-def test_a_file_of_bad_rows_only(tmp_path):
-    path = lines(tmp_path / "a.jsonl", "x", "y")
-    with pytest.raises(BadRowError, match="line 1: invalid JSON"):
+def test_a_file_of_bad_rows_only_does_not_end_a_run_that_skips_them(tmp_path):
+    bad, good = lines(tmp_path / "bad.jsonl", "x", "y"), lines(tmp_path / "good.jsonl", {**GOOD, "n": 1})
+    (tmp_path / "bad.csv").write_text("instruction,output,n\nonly one\n")
+    files = [bad, tmp_path / "bad.csv", good]
+    with pytest.raises(BadRowError, match=r"bad\.jsonl, line 1: invalid JSON.* 2 more bad rows follow"):
+        read(files)
+    records = read_records(files, on_bad_row="skip")
+    assert records.frame.drop("id").rows(named=True) == [
+        {"source": "good", "instruction": "a", "input": "", "output": "b", "n": 1}
+    ]
+    assert [(Path(b.file).name, b.line) for b in records.bad_rows] == [
+        ("bad.jsonl", 1), ("bad.jsonl", 2), ("bad.csv", 2)
+    ]  # fmt: skip
+    assert records.decisions[0].describe().endswith("jsonl, layout unknown, 0 rows, 2 bad rows")
+    records.write_bad_rows(tmp_path / "aside.jsonl")
+    assert len((tmp_path / "aside.jsonl").read_text().splitlines()) == 3
+    records.write(tmp_path / "out.csv")
+    assert (tmp_path / "out.csv").read_text() == "instruction,output,n\na,b,1\n"
+    records.write(tmp_path / "none.csv", [])
+    assert (tmp_path / "none.csv").read_text() == "instruction,output,n\n"
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (
+            ["x", "y"],
+            r"no record left of the files to read: 2 bad rows, the first .*a\.jsonl, line 1: invalid",
+        ),
+        ([{"instruction": "a", "output": None}], r"1 bad row, the first .*line 1: 'output' is null\. Mend"),
+    ],
+)
+def test_no_record_left_after_bad_rows_is_an_error(tmp_path, rows, message):
+    path = lines(tmp_path / "a.jsonl", *rows)
+    with pytest.raises(BadRowError, match="line 1"):
         read(path)
-    with pytest.raises(FormatError, match="not one row can be read; line 1"):
+    with pytest.raises(FormatError, match=message):
         read(path, on_bad_row="skip")
+
+
+def rowless(folder: Path) -> list[Path]:
+    contents = {
+        "nothing.jsonl": b"", "blank.csv": b"\n\n", "header.csv": b"instruction,output\n", "list.json": b"[]",
+        "wrapped.json": b'{"data": []}', "blank.tsv.gz": gzip.compress(b" \n"),
+    }  # fmt: skip
+    for name, data in contents.items():
+        (folder / name).write_bytes(data)
+    empty = pl.DataFrame(schema={"instruction": pl.String, "output": pl.String, "n": pl.Int64})
+    empty.write_parquet(folder / "schema.parquet")
+    return [*(folder / name for name in contents), folder / "schema.parquet"]
+
+
+@pytest.mark.parametrize("mode", ["fail", "skip"])
+def test_files_without_a_row_are_an_error_where_nothing_else_is_read(tmp_path, mode):
+    paths = rowless(tmp_path)
+    for path in paths:
+        with pytest.raises(
+            FormatError, match=f"no record left of the files to read: no row in .*{path.name}"
+        ):
+            read(path, on_bad_row=mode)
+    with pytest.raises(FormatError, match=r"no row in .*nothing\.jsonl, .*wrapped\.json and 2 more\. Mend"):
+        read(paths, on_bad_row=mode)
+
+
+@pytest.mark.parametrize("mode", ["fail", "skip"])
+def test_files_without_a_row_beside_others_are_said(tmp_path, mode):
+    good = lines(tmp_path / "good.jsonl", {**GOOD, "n": 1})
+    records = read_records([*rowless(tmp_path), good], on_bad_row=mode)
+    assert records.frame["n"].to_list() == [1]
+    assert [d.rows for d in records.decisions] == [0] * 7 + [1]
+    assert "nothing.jsonl: jsonl [is empty], layout unknown, 0 rows" in records.decisions[0].describe()
+    records.write(tmp_path / "out.jsonl")
+    assert json.loads((tmp_path / "out.jsonl").read_text()) == {**GOOD, "n": 1}
+
+
+def test_bad_rows_and_files_without_a_row_are_both_named(tmp_path):
+    (tmp_path / "b.csv").write_text("")
+    paths = [lines(tmp_path / "a.jsonl", "x"), tmp_path / "b.csv"]
+    with pytest.raises(
+        FormatError, match=r"1 bad row, the first .*a\.jsonl, line 1: .*; no row in .*b\.csv\."
+    ):
+        read(paths, on_bad_row="skip")
 
 
 # --- turns ---
@@ -223,6 +300,30 @@ def test_spellings_of_turns(tmp_path):
     assert frame.select("instruction", "input", "output").row(0) == (
         "S\n\na\nb", 'Assistant: [{"name": "f"}]\n\nTool: 42', "It is 42."
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("content", [None, "", " \n", []])
+@pytest.mark.parametrize("suffix", [".jsonl", ".parquet"])
+def test_calls_of_tools_stand_for_a_missing_text(tmp_path, content, suffix):
+    calls = [{"function": {"name": "f", "arguments": "{}"}}]
+    talk = [
+        {"role": "user", "content": "a"},
+        {"role": "assistant", "content": content, "tool_calls": calls},
+    ]
+    read_records(chats(tmp_path / "a.jsonl", talk, name="messages")).write(tmp_path / f"b{suffix}")
+    assert json.loads(read(tmp_path / f"b{suffix}")["output"][0]) == calls
+
+
+def test_calls_of_tools_beside_a_text_and_the_older_spelling(tmp_path):
+    user = {"role": "user", "content": "a"}
+    path = chats(
+        tmp_path / "a.jsonl",
+        [user, {"role": "assistant", "content": "Let me see.", "tool_calls": [{"name": "f"}]}],
+        [user, {"role": "assistant", "content": "", "function_call": {"name": "f"}}],
+        [user, {"role": "assistant", "content": "", "tool_calls": []}],
+        name="messages",
+    )
+    assert read(path)["output"].to_list() == ["Let me see.", '{"name": "f"}', ""]
 
 
 def test_a_greeting_before_the_first_user_turn_goes_into_the_input(tmp_path):
@@ -324,6 +425,43 @@ def test_own_ids_are_kept_where_unique_and_made_where_shared(tmp_path):
     assert json.loads((tmp_path / "c.jsonl").read_text())["id"] == 1
 
 
+@pytest.mark.parametrize(
+    ("ids", "kept"),
+    [
+        ([0.5, 1.5], ["0.5", "1.5"]),
+        ([{"n": 1}, ["b"]], ['{"n": 1}', '["b"]']),
+        ([True, None], ["true", None]),
+        (["x", 0.5], ["x", "0.5"]),
+    ],
+)
+def test_ids_that_cannot_be_one_are_kept_and_said(tmp_path, ids, kept):
+    rows = [{"id": one, "instruction": str(i), "output": "b"} for i, one in enumerate(ids)]
+    records = read_records(lines(tmp_path / "a.jsonl", *rows))
+    assert records.frame["id_original"].to_list() == kept
+    odd = sum(one is not None and not isinstance(one, str) for one in ids)
+    note = f"rows with an id that is neither text nor a whole number: {odd}; theirs is made of their content"
+    assert note in records.notes
+    keys = content_keys(records.frame)
+    assert records.frame["id"].to_list() == [one if isinstance(one, str) else k for one, k in zip(ids, keys, strict=True)]  # fmt: skip # noqa: E501
+    records.write(tmp_path / "b.jsonl")
+    assert [json.loads(line)["id"] for line in (tmp_path / "b.jsonl").read_text().splitlines()] == ids
+
+
+def test_ids_of_parquet_that_cannot_be_one(tmp_path):
+    columns = {"id": [b"\x00\xff", None], "instruction": ["a", "c"], "output": ["b", "d"]}
+    pl.DataFrame(columns).write_parquet(tmp_path / "a.parquet")
+    records = read_records(tmp_path / "a.parquet")
+    assert records.frame["id_original"].to_list() == ["AP8=", None]
+    assert len(records.notes) == 2
+
+
+def test_an_id_column_without_an_id_is_said(tmp_path):
+    path = lines(tmp_path / "a.jsonl", {**GOOD, "id": None}, {**GOOD, "id": ""})
+    records = read_records(path)
+    assert records.notes == ("rows without an id: 2; theirs is made of their content",)
+    assert read_records(lines(tmp_path / "b.jsonl", GOOD)).notes == ()
+
+
 def test_ids_made_do_not_depend_on_the_order_of_files(tmp_path):
     one, two = (
         lines(tmp_path / "a.jsonl", {"id": 1, **GOOD}),
@@ -386,6 +524,32 @@ def test_bad_rows_do_not_shift_own_columns(tmp_path):
     assert records.frame["n"].to_list() == [0, 3]
     records.write(tmp_path / "b.jsonl", records.frame["id"][1:])
     assert json.loads((tmp_path / "b.jsonl").read_text())["n"] == 3
+
+
+def test_own_columns_keep_their_names_where_imine_wants_the_same(tmp_path):
+    path = lines(
+        tmp_path / "a.jsonl",
+        {"id": 1, "id_original": "mine", **GOOD},
+        {"id": 1, "id_original": "too", "instruction": "c", "output": "d"},
+    )
+    records = read_records(path)
+    assert records.frame["id_original"].to_list() == ["mine", "too"]
+    assert records.frame["id_original_2"].to_list() == ["1", "1"]
+    assert records.notes[1] == (
+        "the ids as they came stand in 'id_original_2': the files have a column 'id_original'"
+    )
+    records.write(tmp_path / "b.jsonl")
+    assert (tmp_path / "b.jsonl").read_text() == path.read_text()
+
+
+def test_a_column_moved_away_takes_no_name_of_any_file(tmp_path):
+    one = lines(tmp_path / "a.jsonl", {"question": "q", "answer": "a", "output": "x", "uid": 1, "id": 7})
+    two = lines(tmp_path / "b.jsonl", {"question": "r", "answer": "b", "output_original": "y", "uid": 1})
+    frame = read([one, two], map={"output": "answer", "id": "uid"})
+    assert frame.select(pl.selectors.contains("original")).rows(named=True) == [
+        {"output_original_2": "x", "id_original": 7, "output_original": None, "id_original_2": "1"},
+        {"output_original_2": None, "id_original": None, "output_original": "y", "id_original_2": "1"},
+    ]
 
 
 # --- any text ---

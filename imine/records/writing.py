@@ -34,7 +34,8 @@ def write_rows(path: Path, tables: Sequence[Table], places: pl.DataFrame, extra:
     container, compression = target_container(path)
     added = _added(places, extra)
     groups = [_Group(table, number, places) for number, table in enumerate(tables)]
-    groups = [group for group in groups if group.rows] or groups[:1]
+    # Where no row is written, a file that has rows says which columns there are.
+    groups = [g for g in groups if g.rows] or [g for g in groups if len(g.table)][:1]
     if container in ("jsonl", "json"):
         texts = _ordered_texts(groups, places.height)
         if added is not None and added.width:
