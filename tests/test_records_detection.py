@@ -209,9 +209,7 @@ def test_a_surprising_container_is_said(tmp_path):
 @pytest.mark.parametrize(
     ("name", "data", "message"),
     [
-        ("a.jsonl", b"", "is empty"),
-        ("a.csv", b"\n\n", "is empty"),
-        ("a.json", b"[]", "holds no rows"),
+        ("a.parquet", b"", "is empty, which no Parquet file is"),
         ("a.txt", b"hello", "neither its suffix nor its content"),
         ("a.csv", "a,b\n".encode("utf-16"), "is UTF-16"),
         ("a.csv", b"a,a\n1,2\n", "names a column twice: 'a'"),

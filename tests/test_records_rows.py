@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imine.errors import BadRowError, FormatError
+from imine.errors import BadRowError
 from imine.records import content_ids, content_keys, read, read_records
 
 DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data"
@@ -142,14 +142,6 @@ def test_bad_rows_are_written_aside(tmp_path):
     }  # fmt: skip
 
 
-def test_a_file_of_bad_rows_only(tmp_path):
-    path = lines(tmp_path / "a.jsonl", "x", "y")
-    with pytest.raises(BadRowError, match="line 1: invalid JSON"):
-        read(path)
-    with pytest.raises(FormatError, match="not one row can be read; line 1"):
-        read(path, on_bad_row="skip")
-
-
 # --- turns ---
 
 LONG = [
@@ -223,6 +215,30 @@ def test_spellings_of_turns(tmp_path):
     assert frame.select("instruction", "input", "output").row(0) == (
         "S\n\na\nb", 'Assistant: [{"name": "f"}]\n\nTool: 42', "It is 42."
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("content", [None, "", " \n", []])
+@pytest.mark.parametrize("suffix", [".jsonl", ".parquet"])
+def test_calls_of_tools_stand_for_a_missing_text(tmp_path, content, suffix):
+    calls = [{"function": {"name": "f", "arguments": "{}"}}]
+    talk = [
+        {"role": "user", "content": "a"},
+        {"role": "assistant", "content": content, "tool_calls": calls},
+    ]
+    read_records(chats(tmp_path / "a.jsonl", talk, name="messages")).write(tmp_path / f"b{suffix}")
+    assert json.loads(read(tmp_path / f"b{suffix}")["output"][0]) == calls
+
+
+def test_calls_of_tools_beside_a_text_and_the_older_spelling(tmp_path):
+    user = {"role": "user", "content": "a"}
+    path = chats(
+        tmp_path / "a.jsonl",
+        [user, {"role": "assistant", "content": "Let me see.", "tool_calls": [{"name": "f"}]}],
+        [user, {"role": "assistant", "content": "", "function_call": {"name": "f"}}],
+        [user, {"role": "assistant", "content": "", "tool_calls": []}],
+        name="messages",
+    )
+    assert read(path)["output"].to_list() == ["Let me see.", '{"name": "f"}', ""]
 
 
 def test_a_greeting_before_the_first_user_turn_goes_into_the_input(tmp_path):
@@ -324,6 +340,43 @@ def test_own_ids_are_kept_where_unique_and_made_where_shared(tmp_path):
     assert json.loads((tmp_path / "c.jsonl").read_text())["id"] == 1
 
 
+@pytest.mark.parametrize(
+    ("ids", "kept"),
+    [
+        ([0.5, 1.5], ["0.5", "1.5"]),
+        ([{"n": 1}, ["b"]], ['{"n": 1}', '["b"]']),
+        ([True, None], ["true", None]),
+        (["x", 0.5], ["x", "0.5"]),
+    ],
+)
+def test_ids_that_cannot_be_one_are_kept_and_said(tmp_path, ids, kept):
+    rows = [{"id": one, "instruction": str(i), "output": "b"} for i, one in enumerate(ids)]
+    records = read_records(lines(tmp_path / "a.jsonl", *rows))
+    assert records.frame["id_original"].to_list() == kept
+    odd = sum(one is not None and not isinstance(one, str) for one in ids)
+    note = f"rows with an id that is neither text nor a whole number: {odd}; theirs is made of their content"
+    assert note in records.notes
+    keys = content_keys(records.frame)
+    assert records.frame["id"].to_list() == [one if isinstance(one, str) else k for one, k in zip(ids, keys, strict=True)]  # fmt: skip # noqa: E501
+    records.write(tmp_path / "b.jsonl")
+    assert [json.loads(line)["id"] for line in (tmp_path / "b.jsonl").read_text().splitlines()] == ids
+
+
+def test_ids_of_parquet_that_cannot_be_one(tmp_path):
+    columns = {"id": [b"\x00\xff", None], "instruction": ["a", "c"], "output": ["b", "d"]}
+    pl.DataFrame(columns).write_parquet(tmp_path / "a.parquet")
+    records = read_records(tmp_path / "a.parquet")
+    assert records.frame["id_original"].to_list() == ["AP8=", None]
+    assert len(records.notes) == 2
+
+
+def test_an_id_column_without_an_id_is_said(tmp_path):
+    path = lines(tmp_path / "a.jsonl", {**GOOD, "id": None}, {**GOOD, "id": ""})
+    records = read_records(path)
+    assert records.notes == ("rows without an id: 2; theirs is made of their content",)
+    assert read_records(lines(tmp_path / "b.jsonl", GOOD)).notes == ()
+
+
 def test_ids_made_do_not_depend_on_the_order_of_files(tmp_path):
     one, two = (
         lines(tmp_path / "a.jsonl", {"id": 1, **GOOD}),
@@ -386,6 +439,32 @@ def test_bad_rows_do_not_shift_own_columns(tmp_path):
     assert records.frame["n"].to_list() == [0, 3]
     records.write(tmp_path / "b.jsonl", records.frame["id"][1:])
     assert json.loads((tmp_path / "b.jsonl").read_text())["n"] == 3
+
+
+def test_own_columns_keep_their_names_where_imine_wants_the_same(tmp_path):
+    path = lines(
+        tmp_path / "a.jsonl",
+        {"id": 1, "id_original": "mine", **GOOD},
+        {"id": 1, "id_original": "too", "instruction": "c", "output": "d"},
+    )
+    records = read_records(path)
+    assert records.frame["id_original"].to_list() == ["mine", "too"]
+    assert records.frame["id_original_2"].to_list() == ["1", "1"]
+    assert records.notes[1] == (
+        "the ids as they came stand in 'id_original_2': the files have a column 'id_original'"
+    )
+    records.write(tmp_path / "b.jsonl")
+    assert (tmp_path / "b.jsonl").read_text() == path.read_text()
+
+
+def test_a_column_moved_away_takes_no_name_of_any_file(tmp_path):
+    one = lines(tmp_path / "a.jsonl", {"question": "q", "answer": "a", "output": "x", "uid": 1, "id": 7})
+    two = lines(tmp_path / "b.jsonl", {"question": "r", "answer": "b", "output_original": "y", "uid": 1})
+    frame = read([one, two], map={"output": "answer", "id": "uid"})
+    assert frame.select(pl.selectors.contains("original")).rows(named=True) == [
+        {"output_original_2": "x", "id_original": 7, "output_original": None, "id_original_2": "1"},
+        {"output_original_2": None, "id_original": None, "output_original": "y", "id_original_2": "1"},
+    ]
 
 
 # --- any text ---

@@ -61,12 +61,14 @@ def read(
 
     Returns:
         ``id, source, instruction, input, output`` (String, no nulls), then the user's other columns.
-        ``id`` is the user's own where it is unique, else made of the content (``id_original`` then has
-        the user's own). ``source`` is the user's own, or the file's name without suffixes. A column of
-        the user's that is named like one of the five but is not it, appears as ``<name>_original``.
+        ``id`` is the user's own where it is text or a whole number that no other row has, else made of
+        the content (``id_original`` then has the user's own as text). ``source`` is the user's own, or
+        the file's name without suffixes. A column of the user's that is named like one of the five but
+        is not it, appears as ``<name>_original``, or ``<name>_original_2`` where that is taken.
 
     Raises:
-        FormatError: a file's format cannot be told; the message says what to give.
+        FormatError: a file's format cannot be told; the message says what to give. Or no file gives a
+            record.
         BadRowError: a row cannot be read; the message has file, line and reason.
         ValueError: ``turns`` or ``on_bad_row`` is none of the values above.
 

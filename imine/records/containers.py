@@ -13,7 +13,7 @@ from imine.errors import FormatError
 from imine.records.csv_rows import DELIMITERS, read_csv
 from imine.records.json_rows import read_json_array, read_json_lines
 from imine.records.storage import CONTAINER_OF_SUFFIX, PARQUET_MAGIC, read_bytes, read_head, split_suffixes
-from imine.records.tables import FrameTable, Style, Table
+from imine.records.tables import FrameTable, JsonTable, Style, Table
 
 _FIRST_TWO_LINES = re.compile(r"([^\n]*)(?:\n\s*([^\n]*))?")
 
@@ -24,7 +24,8 @@ def load_table(path: Path, container: str | None = None) -> Table:
     """The rows of a file.
 
     The content decides before the suffix: Parquet, gzip and zstd are told by their first bytes, JSON by a
-    first character ``[`` or ``{``; it is JSON lines if one of the first two lines is a whole object.
+    first character ``[`` or ``{``; it is JSON lines if one of the first two lines is a whole object. A file
+    without anything in it is a table without rows.
 
     Args:
         path: the file.
@@ -38,6 +39,8 @@ def load_table(path: Path, container: str | None = None) -> Table:
         return _read_parquet(path, container)
     suffix = split_suffixes(path)[1]
     text = _decode(path, read_bytes(path))
+    if not text.strip():
+        return _empty(path, container, suffix)
     found = container or _sniff(text, suffix)
     if found is None:
         raise FormatError(
@@ -54,16 +57,20 @@ def load_table(path: Path, container: str | None = None) -> Table:
     )
 
 
+def _empty(path: Path, container: str | None, suffix: str) -> JsonTable:
+    named = container or CONTAINER_OF_SUFFIX.get(suffix, "jsonl")
+    if named == "parquet":
+        raise FormatError(f"{path}: is empty, which no Parquet file is; write or fetch it again")
+    return JsonTable(path, "csv" if named == "tsv" else named, (), note="is empty")
+
+
 def _decode(path: Path, data: bytes) -> str:
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise FormatError(f"{path}: is UTF-16; convert it first: iconv -f UTF-16 -t UTF-8")
     if data.startswith(PARQUET_MAGIC):
         raise FormatError(f"{path}: is Parquet inside gzip or zstd; unpack it first")
     # Bytes that are not UTF-8 become lone surrogates, so that only the rows that hold them are bad.
-    text = data.removeprefix(codecs.BOM_UTF8).decode("utf-8", "surrogateescape")
-    if not text.strip():
-        raise FormatError(f"{path}: is empty")
-    return text
+    return data.removeprefix(codecs.BOM_UTF8).decode("utf-8", "surrogateescape")
 
 
 def _surprise(suffix: str, found: str) -> str:

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
+from imine.records.values import dump_json
+
 Turns = Literal["first", "last", "each", "joined"]
 POLICIES: tuple[Turns, ...] = ("first", "last", "each", "joined")
 
@@ -76,7 +78,8 @@ def parse_turns(value: Any) -> list[Turn]:
     """The turns of a conversation: a list of objects, or its JSON text.
 
     An object names its speaker in ``role`` or ``from`` and its text in ``content``, ``value`` or ``text``;
-    the text may be a list of text parts, which are joined by a line break.
+    the text may be a list of text parts, which are joined by a line break. Where there is none, or a blank
+    one, the JSON text of ``tool_calls`` (or ``function_call``) stands for it.
 
     Raises:
         RowFault: it is something else.
@@ -135,15 +138,14 @@ def _role(turn: Mapping[str, Any], number: int) -> str:
 
 def _text(turn: Mapping[str, Any], number: int) -> str:
     content = next((turn[k] for k in ("content", "value", "text") if turn.get(k) is not None), None)
-    if isinstance(content, str):
-        return content
-    if isinstance(content, list):
-        return "\n".join(_part(part, number) for part in content)
-    if content is None and turn.get("tool_calls"):
-        return json.dumps(turn["tool_calls"], ensure_ascii=False, default=str)
-    raise RowFault(
-        f"turn {number} has {'no text' if content is None else f'{kind_of(content)} for its text'}"
-    )
+    text = "\n".join(_part(part, number) for part in content) if isinstance(content, list) else content
+    calls = turn.get("tool_calls") or turn.get("function_call")
+    if calls and (text is None or (isinstance(text, str) and not text.strip())):
+        return dump_json(calls)
+    if not isinstance(text, str):
+        what = "no text" if text is None else f"{kind_of(text)} for its text"
+        raise RowFault(f"turn {number} has {what}")
+    return text
 
 
 def _part(part: Any, number: int) -> str:

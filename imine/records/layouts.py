@@ -68,7 +68,7 @@ class Layout:
     """What the columns of a file mean.
 
     Attributes:
-        name: one of ``LAYOUTS``.
+        name: one of ``LAYOUTS``, or ``unknown`` where there is no row to tell it from.
         columns: column of each field that the file has; ``id`` and ``source`` among them.
     """
 

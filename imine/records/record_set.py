@@ -21,7 +21,8 @@ class FileDecision:
     Attributes:
         file: the file.
         container: ``jsonl``, ``json``, ``csv`` or ``parquet``.
-        layout: ``alpaca``, ``prompt_completion``, ``sharegpt`` or ``messages``.
+        layout: ``alpaca``, ``prompt_completion``, ``sharegpt`` or ``messages``; ``unknown`` where not one
+            row could be read.
         columns: column that each field came from.
         rows: rows that were read.
         records: records that they gave; more than ``rows`` where each reply is one.
@@ -50,7 +51,7 @@ class FileDecision:
         records = f", {_count(self.records, 'record')}" if self.records != self.rows else ""
         bad = f", {_count(self.bad_rows, 'bad row')}" if self.bad_rows else ""
         note = f" [{self.note}]" if self.note else ""
-        layout = f"layout {self.layout} ({', '.join(fields)})"
+        layout = f"layout {self.layout}" + (f" ({', '.join(fields)})" if self.columns else "")
         return f"{self.file}: {self.container}{note}, {layout}, {_count(self.rows, 'row')}{records}{bad}"
 
 

@@ -137,6 +137,63 @@ def target_container(path: Path) -> tuple[str, str]:
     return container, compression
 
 
+def check_target(path: Path, inputs: Sequence[Path]) -> None:
+    """Tell before any work that a file cannot be written, or that it would replace one that is read.
+
+    Args:
+        path: the file to be written.
+        inputs: the files that are read, patterns expanded (:func:`resolve_paths`).
+
+    Raises:
+        FormatError: it is a folder; its suffix names no format; its folder is not there or cannot be
+            written to; it is one of the inputs, by another name or a link too.
+
+    Examples:
+        >>> check_target(Path("mined.parquet"), [Path("pool.parquet")])
+        >>> check_target(Path("pool.jsonl"), [Path("./pool.jsonl")])
+        Traceback (most recent call last):
+        imine.errors.FormatError: pool.jsonl: would overwrite the input pool.jsonl; name another output
+    """
+    if path.is_dir():
+        raise FormatError(f"{path}: is a folder; name a file in it, such as {path / 'mined.jsonl'}")
+    target_container(path)
+    folder = path.resolve().parent
+    if not folder.is_dir():
+        what = "is no folder" if folder.exists() else "does not exist"
+        raise FormatError(f"{path}: the folder {folder} {what}; make it, or name another output")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise FormatError(f"{path}: the folder {folder} cannot be written to; name another output")
+    for file in inputs:
+        if _same_file(path, file):
+            raise FormatError(f"{path}: would overwrite the input {file}; name another output")
+
+
+def _same_file(a: Path, b: Path) -> bool:
+    # Hard links and file systems that ignore case have several real names for one file.
+    return a.resolve() == b.resolve() or (a.exists() and b.exists() and a.samefile(b))
+
+
+def side_path(path: Path, word: str, suffix: str | None = None) -> Path:
+    """Path of a further output beside one: its name with a word before the suffixes.
+
+    Args:
+        path: the output.
+        word: what the further one holds.
+        suffix: its suffix, with the dot; by default the suffix and compression of ``path``.
+
+    Examples:
+        >>> side_path(Path("out/mined.v1.jsonl.gz"), "rejected").as_posix()
+        'out/mined.v1.rejected.jsonl.gz'
+        >>> side_path(Path("mined.v1.jsonl.gz"), "rejected", suffix=".parquet").name
+        'mined.v1.rejected.parquet'
+    """
+    stem, container, _ = split_suffixes(path)
+    if container not in CONTAINER_OF_SUFFIX:
+        stem += path.name[len(stem) : len(stem) + len(container)]
+    ending = path.name[len(stem) :] if suffix is None else suffix
+    return path.with_name(f"{stem}.{word}{ending}")
+
+
 def write_atomic(path: Path, fill: Callable[[Any], None], compression: str = "") -> None:
     """Write a file in one step: it is there whole, or as it was before.
 

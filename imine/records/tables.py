@@ -11,6 +11,7 @@ from typing import Any
 
 import polars as pl
 
+from imine.records.plain import frame_texts
 from imine.records.values import dump_json, series_of, stack
 
 MISSING = object()
@@ -189,7 +190,7 @@ class FrameTable(Table):
 
     def raw(self, row: int) -> str:
         """The row as JSON."""
-        return dump_json(self.data.row(row, named=True))
+        return frame_texts(self.data[row : row + 1])[0]
 
     def frame(self, columns: Sequence[str] | None = None) -> pl.DataFrame:
         """Columns as they are."""
@@ -215,20 +216,6 @@ def _part(data: pl.DataFrame, rows: Sequence[int], edit: RowEdit | None) -> pl.D
 
 def _frame_of(objects: Sequence[dict[str, Any]], names: Sequence[str]) -> pl.DataFrame:
     return pl.DataFrame([series_of(name, [row.get(name) for row in objects]) for name in names])
-
-
-def frame_texts(frame: pl.DataFrame) -> list[str]:
-    """Rows of a frame as JSON texts.
-
-    Examples:
-        >>> frame_texts(pl.DataFrame({"a": ["é"], "b": [None]}))
-        ['{"a":"é","b":null}']
-    """
-    if frame.width == 0 or frame.height == 0:
-        return []
-    binary = [name for name, dtype in frame.schema.items() if dtype == pl.Binary]
-    text = frame.with_columns(pl.col(binary).bin.encode("base64")).write_ndjson()
-    return text.removesuffix("\n").split("\n")
 
 
 def stack_in_order(parts: Sequence[pl.DataFrame], places: Sequence[Sequence[int]]) -> pl.DataFrame:

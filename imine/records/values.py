@@ -3,24 +3,38 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Sequence
-from itertools import chain
+from itertools import chain, combinations
 from typing import Any
 
 import polars as pl
+
+from imine.records.plain import frame_texts, text_of
 
 _INT64 = 2**63
 
 
 def dump_json(value: Any) -> str:
-    """JSON text in one line, Unicode as it is.
+    """JSON text in one line, Unicode as it is; bytes as base64, spans of time as ISO 8601.
 
     Examples:
-        >>> dump_json({"a": "é", "b": [1, 2.5, None]})
-        '{"a": "é", "b": [1, 2.5, null]}'
+        >>> dump_json({"a": "é", "b": [1, 2.5, None], "c": b"ab"})
+        '{"a": "é", "b": [1, 2.5, null], "c": "YWI="}'
     """
-    return json.dumps(value, ensure_ascii=False, default=str)
+    return json.dumps(value, ensure_ascii=False, default=text_of)
+
+
+def value_text(value: Any) -> str:
+    """A value as text: text as it is, what JSON knows as JSON, anything else as :func:`text_of` has it.
+
+    Examples:
+        >>> value_text("a"), value_text(0.5), value_text(["a"]), value_text(b"ab")
+        ('a', '0.5', '["a"]', 'YWI=')
+    """
+    if isinstance(value, str):
+        return value
+    known = value is None or isinstance(value, bool | int | float | list | dict)
+    return dump_json(value) if known else text_of(value)
 
 
 def series_of(name: str, values: Sequence[Any]) -> pl.Series:
@@ -75,28 +89,31 @@ def _struct(rows: list[dict[str, Any]]) -> pl.DataType | None:
 
 
 def text_series(series: pl.Series) -> pl.Series:
-    """A column as text for CSV: nested values as JSON, bytes as base64, null stays null.
+    """A column as text for CSV; null stays null.
+
+    Nested values become the JSON that they are in JSON lines, bytes base64, spans of time ISO 8601
+    (``P1DT5S``).
 
     Examples:
         >>> text_series(pl.Series("a", [[1, 2], None])).to_list()
         ['[1, 2]', None]
+        >>> text_series(pl.Series("b", [[b"ab"]])).to_list()
+        ['["YWI="]']
     """
     if series.dtype == pl.String:
         return series
-    if series.dtype.is_nested() or series.dtype == pl.Object:
-        texts = [None if v is None else dump_json(_finite(v)) for v in series.to_list()]
-        return pl.Series(series.name, texts, dtype=pl.String)
-    if series.dtype == pl.Binary:
+    if series.dtype.is_nested():
+        values = [json.loads(text)["v"] for text in frame_texts(series.to_frame("v"))]
+    elif series.dtype == pl.Object:
+        values = series.to_list()
+    elif series.dtype == pl.Binary:
         return series.bin.encode("base64")
-    return series.cast(pl.String)
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, list):
-        return [_finite(v) for v in value]
-    return {k: _finite(v) for k, v in value.items()} if isinstance(value, dict) else value
+    elif series.dtype in (pl.Duration, pl.Time):
+        # A cast to text fails for a span of time, and cuts a time of day to seconds.
+        return series.dt.to_string("iso")
+    else:
+        return series.cast(pl.String)
+    return pl.Series(series.name, [None if v is None else dump_json(v) for v in values], dtype=pl.String)
 
 
 def stack(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
@@ -117,11 +134,38 @@ def stack(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
 
 
 def _concatenates(columns: Sequence[pl.Series]) -> bool:
-    if len({column.dtype for column in columns}) == 1:
+    dtypes = {column.dtype for column in columns}
+    if len(dtypes) == 1:
         return True
+    if not all(_alike(a, b) for a, b in combinations(dtypes, 2)):
+        return False
     # Whether a list becomes text shows only with rows, so all of them are tried.
     try:
         pl.concat([column.to_frame() for column in columns], how="vertical_relaxed")
     except pl.exceptions.PolarsError:
         return False
     return True
+
+
+def _alike(a: Any, b: Any) -> bool:
+    """Whether the common type of polars keeps what is in both.
+
+    It does not for some that polars puts together: an object beside text becomes ``{1}``, text beside
+    bytes becomes bytes, a span of time beside a number a count of its unit.
+    """
+    if pl.Null in (a, b):
+        return True
+    if isinstance(a, pl.List | pl.Array) and isinstance(b, pl.List | pl.Array):
+        return _alike(a.inner, b.inner)
+    if isinstance(a, pl.Struct) and isinstance(b, pl.Struct):
+        other = {field.name: field.dtype for field in b.fields}
+        return all(_alike(f.dtype, other[f.name]) for f in a.fields if f.name in other)
+    return _kind(a) == _kind(b)
+
+
+def _kind(dtype: Any) -> Any:
+    if dtype.is_numeric() or dtype == pl.Boolean:
+        return "number"
+    if dtype in (pl.String, pl.Categorical, pl.Enum):
+        return "text"
+    return "date" if dtype in (pl.Date, pl.Datetime) else dtype.base_type()

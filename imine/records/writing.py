@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import repeat
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,9 @@ import polars as pl
 
 from imine.errors import FormatError
 from imine.records.conversations import as_list
+from imine.records.plain import frame_texts
 from imine.records.storage import split_suffixes, target_container, write_atomic, write_text
-from imine.records.tables import RowEdit, Style, Table, frame_texts, stack_in_order
+from imine.records.tables import RowEdit, Style, Table, stack_in_order
 from imine.records.values import dump_json, text_series
 
 _NEEDS_ONE_LINE = re.compile(r"[\r\n]")
@@ -33,11 +34,12 @@ def write_rows(path: Path, tables: Sequence[Table], places: pl.DataFrame, extra:
     container, compression = target_container(path)
     added = _added(places, extra)
     groups = [_Group(table, number, places) for number, table in enumerate(tables)]
-    groups = [group for group in groups if group.rows] or groups[:1]
+    # Where no row is written, a file that has rows says which columns there are.
+    groups = [g for g in groups if g.rows] or [g for g in groups if len(g.table)][:1]
     if container in ("jsonl", "json"):
         texts = _ordered_texts(groups, places.height)
-        if added is not None:
-            texts = [_with_keys(t, keys) for t, keys in zip(texts, added.iter_rows(named=True), strict=True)]
+        if added is not None and added.width:
+            texts = [_with_keys(t, keys) for t, keys in zip(texts, frame_texts(added), strict=True)]
         _write_json(path, container, compression, texts, _common([g.table.style for g in groups]))
         return
     frame = stack_in_order([g.frame() for g in groups], [g.places for g in groups])
@@ -95,8 +97,8 @@ def _ordered_texts(groups: Sequence[_Group], count: int) -> list[str]:
     return texts
 
 
-def _with_keys(text: str, keys: Mapping[str, Any]) -> str:
-    return dump_json({**json.loads(text), **keys})
+def _with_keys(text: str, keys: str) -> str:
+    return dump_json({**json.loads(text), **json.loads(keys)})
 
 
 def _common(styles: Sequence[Style]) -> Style:
