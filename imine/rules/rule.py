@@ -6,11 +6,12 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
 from imine.errors import RuleError
+from imine.rules.checks import check_covariance, check_std_error
 from imine.rules.files import replace_file, sha256_of
 
 if TYPE_CHECKING:
@@ -46,6 +47,13 @@ class Estimate(_Part):
     p: Share | None = None
     ci: tuple[float, float] | None = None
 
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.ci is not None and not self.ci[0] <= self.coefficient <= self.ci[1]:
+            low, high = self.ci
+            raise ValueError(f"ci: [{low:g}, {high:g}] must be ordered and hold {self.coefficient:g}")
+        return self
+
 
 class FittedRange(_Part):
     """Where the runs lay that a term was fitted on, in the indicator's unit.
@@ -62,6 +70,16 @@ class FittedRange(_Part):
     sd: Spread
     example_sd: Spread | None = None
     spread_ratio: Spread | None = None
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        # A mean of equal values may be rounded to one beside them.
+        slack = 1e-12 * max(abs(self.min), abs(self.max))
+        if not self.min <= self.max or not self.min - slack <= self.mean <= self.max + slack:
+            raise ValueError(
+                f"min, mean, max: must be in this order; got {self.min:g}, {self.mean:g}, {self.max:g}"
+            )
+        return self
 
 
 class Term(Estimate):
@@ -105,7 +123,7 @@ class HeldOut(_Part):
 
     method: str
     n_runs: int = Field(ge=1)
-    press_r2: float
+    press_r2: float = Field(le=1.0)
     press_rmse: Spread
     spearman: float | None = None
 
@@ -186,7 +204,7 @@ class Rule(_Part):
     _path: Path | None = PrivateAttr(default=None)
 
     @model_validator(mode="after")
-    def _consistent(self) -> Rule:
+    def _consistent(self) -> Self:
         if len(set(self.indicators)) != len(self.terms):
             raise ValueError(f"terms: each may stand once; got {list(self.indicators)}")
         stray = set(self.fingerprints) - set(self.indicators)
@@ -197,17 +215,12 @@ class Rule(_Part):
         return self
 
     def _check_covariance(self, rows: tuple[tuple[float, ...], ...]) -> None:
-        size = len(self.terms) + 1
-        if len(rows) != size or any(len(row) != size for row in rows):
-            raise ValueError(f"covariance: must be {size} by {size} (intercept and {size - 1} terms)")
         if self.df_resid is None or self.sigma is None:
             raise ValueError("covariance: needs df_resid and sigma beside it")
-        if any(rows[i][i] < 0 for i in range(size)):
-            raise ValueError("covariance: a variance is negative")
-        for i in range(size):
-            for j in range(i):
-                if abs(rows[i][j] - rows[j][i]) > 1e-9 * (rows[i][i] * rows[j][j]) ** 0.5:
-                    raise ValueError(f"covariance: not symmetric at row {i}, column {j}")
+        check_covariance(rows, len(self.terms) + 1)
+        check_std_error("intercept", self.intercept.std_error, rows[0][0])
+        for i, term in enumerate(self.terms):
+            check_std_error(f"terms.{i}", term.std_error, rows[i + 1][i + 1])
 
     @property
     def indicators(self) -> tuple[str, ...]:
