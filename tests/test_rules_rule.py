@@ -267,8 +267,27 @@ def test_reference_is_copied_and_checked(rule, tmp_path):
     with pytest.raises(RuleError, match="missing; it must lie beside"):
         loaded.reference_path()
     assert rule.reference_path() is None
+    by_hand = Rule.model_validate_json(attached.to_json())
     with pytest.raises(RuleError, match="was not loaded from a file"):
-        attached.reference_path()
+        by_hand.reference_path()
+
+
+def test_reference_goes_where_the_rule_goes(rule, tmp_path):
+    np.savez(tmp_path / "reference.npz", embeddings=np.eye(2, 4))
+    attached = attach_reference(rule, tmp_path / "reference.npz", tmp_path / "a" / "first.json")
+    first = attached.write(tmp_path / "a" / "first.json")
+    assert first == imine.load_rule(tmp_path / "a" / "first.json")
+    second = first.write(tmp_path / "b" / "second.json")
+    assert second.reference.file == "second.reference.npz"
+    assert second.reference_path() == (tmp_path / "b" / "second.reference.npz").resolve()
+    assert second == imine.load_rule(tmp_path / "b" / "second.json")
+    second.reference_path().write_bytes(b"other")
+    with pytest.raises(RuleError, match="SHA-256 differs"):
+        second.write(tmp_path / "c" / "third.json")
+    assert not (tmp_path / "c").exists()
+    with pytest.raises(RuleError, match="may hold letters, digits"):
+        first.write(tmp_path / "d" / "my rule.json")
+    assert not (tmp_path / "d").exists()
 
 
 def test_reference_that_is_none(rule, tmp_path):

@@ -202,6 +202,7 @@ class Rule(_Part):
     notes: tuple[str, ...] = ()
 
     _path: Path | None = PrivateAttr(default=None)
+    _reference_source: Path | None = PrivateAttr(default=None)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -313,32 +314,65 @@ class Rule(_Part):
         except (TypeError, ValueError) as error:
             raise RuleError(f"rule {self.name!r} cannot be written: {error}") from None
 
-    def write(self, path: str | Path) -> None:
-        """Write the rule, whole or not at all.
+    def write(self, path: str | Path) -> Rule:
+        """Write the rule, whole or not at all, and beside it the reference set of its neighbours, if it has one.
 
         Args:
-            path: the file; its folder is made if it is missing.
+            path: the file; its folder is made if it is missing. The reference set becomes
+                ``<stem>.reference.npz`` in the same folder.
+
+        Returns:
+            The rule as :func:`imine.load_rule` reads it from there.
+
+        Raises:
+            RuleError: a fingerprint holds something that JSON cannot, or the reference set is gone or another.
+
+        Examples:
+            >>> import tempfile
+            >>> from imine.rules import load_rule
+            >>> with tempfile.TemporaryDirectory() as folder:
+            ...     load_rule("instructmining-v1").write(f"{folder}/mine.json").path.name
+            'mine.json'
         """
-        text = self.to_json() + "\n"
+        from imine.rules.reference import attach_reference
+
+        # A rule that cannot be written must fail before the reference of an older one is replaced.
+        self.to_json()
+        known = self._path or self._reference_source
+        source = self.reference_path() if known else None
+        rule = self.model_copy() if source is None else attach_reference(self, source, path)
+        text = rule.to_json() + "\n"
         replace_file(path, lambda beside: beside.write_text(text, encoding="utf-8"))
+        rule._path, rule._reference_source = Path(path).resolve(), None
+        return rule
 
     def reference_path(self) -> Path | None:
         """The file of neighbour embeddings, checked against its hash; ``None`` for a rule without one.
 
+        It lies beside the rule's file; for a rule not yet written, beside the runs.
+
         Raises:
             RuleError: the rule was not loaded from a file, or the reference is missing or another one.
         """
-        if self.reference is None:
+        if self.reference is None and self._reference_source is None:
             return None
-        if self._path is None:
-            raise RuleError(
-                f"rule {self.name!r} was not loaded from a file, so its reference cannot be found"
-            )
-        path = self._path.parent / self.reference.file
-        if not path.is_file():
-            raise RuleError(f"{path}: missing; it must lie beside the rule {self._path.name}")
-        if sha256_of(path) != self.reference.sha256:
-            raise RuleError(
-                f"{path}: not the file that the rule {self._path.name} was made with (SHA-256 differs)"
-            )
+        path = self._reference_source
+        if path is None:
+            if self._path is None or self.reference is None:
+                raise RuleError(
+                    f"rule {self.name!r} was not loaded from a file, so its reference cannot be found"
+                )
+            path = self._path.parent / self.reference.file
+        self._check_reference(path)
         return path
+
+    def _check_reference(self, path: Path) -> None:
+        from imine.rules.reference import check_reference
+
+        rule = f"the rule {self._path.name if self._path else self.name!r}"
+        if not path.is_file():
+            raise RuleError(f"{path}: missing; it must lie beside {rule}")
+        if self.reference is None:
+            check_reference(self.fingerprints, path)
+        elif sha256_of(path) != self.reference.sha256:
+            raise RuleError(f"{path}: not the file that {rule} was made with (SHA-256 differs)")
