@@ -72,9 +72,5 @@ class FingerprintMismatchWarning(UserWarning):
     """A mismatch that was allowed; it is stored in the output."""
 
 
-class ExtrapolationWarning(UserWarning):
-    """A rule is applied outside the range that it was fitted on."""
-
-
 class CacheWarning(UserWarning):
     """A part of the cache cannot be used; what it held is computed again."""

@@ -6,6 +6,7 @@ import pytest
 
 import imine
 from imine.__main__ import main
+from imine.indicators.neighbors import ReferenceSet
 
 
 @pytest.fixture
@@ -18,7 +19,11 @@ def runs(tmp_path):
     )
     path = tmp_path / "study" / "runs.parquet"
     path.parent.mkdir()
-    frame.write_parquet(path, metadata={"imine": json.dumps({"study": {"name": "tiny"}})})
+    reference = ReferenceSet.make("tiny", ["a", "b", "c"], np.eye(3, dtype=np.float32), "00")
+    reference.save(path.parent / "reference.npz")
+    about = {"kind": "set", "name": "tiny", "n": 3, "sha256": reference.sha256}
+    facts = {"study": {"name": "tiny"}, "fingerprints": {"mtld": {}, "knn_6": {"reference": about}}}
+    frame.write_parquet(path, metadata={"imine": json.dumps(facts)})
     return path
 
 
@@ -30,7 +35,6 @@ def run(capsys, *arguments) -> tuple[int, str, str]:
 
 
 def test_fit_writes_the_rule_it_shows(capsys, runs, tmp_path):
-    np.savez(runs.parent / "reference.npz", embeddings=np.eye(3))
     code, out, _ = run(capsys, "fit", runs, "-o", tmp_path / "out" / "mine.json")
     assert code == 0
     rule = imine.load_rule(tmp_path / "out" / "mine.json")
@@ -38,7 +42,8 @@ def test_fit_writes_the_rule_it_shows(capsys, runs, tmp_path):
     assert rule.table() in out
     assert "This rule predicts out of sample" in out
     assert rule.reference.file == "mine.reference.npz"
-    assert rule.reference_path().is_file()
+    assert rule.reference_path().read_bytes() == (runs.parent / "reference.npz").read_bytes()
+    assert "mine.reference.npz beside it" in out
 
 
 def test_fit_options(capsys, runs, tmp_path):
@@ -47,7 +52,15 @@ def test_fit_options(capsys, runs, tmp_path):
     rule = imine.load_rule(tmp_path / "r.json")
     assert (code, rule.name, rule.indicators, rule.level) == (0, "other", ("mtld",), 0.9)
     assert "90 % interval" in out
-    assert rule.reference is None
+    assert rule.reference is None, "no term needs it"
+    assert not (tmp_path / "r.reference.npz").exists()
+
+
+def test_fit_without_the_reference_set_says_so(capsys, runs, tmp_path):
+    (runs.parent / "reference.npz").unlink()
+    code, out, _ = run(capsys, "fit", runs, "-o", tmp_path / "r.json")
+    assert code == 0
+    assert "Note: The reference set of knn_6 is not at hand: no reference.npz lies beside the runs" in out
 
 
 def test_fit_that_cannot_be_made_writes_nothing(capsys, runs, tmp_path):

@@ -7,7 +7,9 @@ import pytest
 from scipy.stats import spearmanr
 
 import imine
-from imine.errors import RegressionError
+from imine.errors import RegressionError, RuleError
+from imine.indicators.neighbors import ReferenceSet
+from imine.indicators.score import settings_for_rule
 from imine.regression import fit_ols, runs_sha256
 
 
@@ -88,6 +90,85 @@ def test_metadata_of_the_file_goes_into_the_rule(tmp_path):
     assert rule.provenance.created.endswith("+00:00")
 
 
+def runs_with_neighbors(folder) -> ReferenceSet:
+    folder.mkdir(exist_ok=True)
+    reference = ReferenceSet.make("tiny", ["a", "b", "c"], np.eye(3, dtype=np.float32), "00")
+    about = {"kind": "set", "name": "tiny", "n": 3, "sha256": reference.sha256}
+    encoder = {"name": "some-encoder", "sha256": "00"}
+    facts = {"fingerprints": {"knn_6": {"encoder": encoder, "reference": about}, "mtld": {}}}
+    runs = made_up_runs().with_columns(knn_6=pl.col("perplexity") / 20)
+    runs.write_parquet(folder / "runs.parquet", metadata={"imine": json.dumps(facts)})
+    return reference
+
+
+def test_written_rule_finds_its_reference_set(tmp_path):
+    reference = runs_with_neighbors(tmp_path / "study")
+    reference.save(tmp_path / "study" / "reference.npz")
+    rule = imine.fit(tmp_path / "study" / "runs.parquet", terms=["mtld", "knn_6"])
+    assert rule.reference is None
+    assert settings_for_rule(rule).reference.sha256 == reference.sha256, "before it is written"
+    written = rule.write(tmp_path / "rule.json")
+    (tmp_path / "study" / "reference.npz").unlink()
+    loaded = imine.load_rule(tmp_path / "rule.json")
+    assert written == loaded
+    assert (loaded.reference.file, loaded.reference.n) == ("rule.reference.npz", 3)
+    settings = settings_for_rule(loaded)
+    assert settings.reference.sha256 == reference.sha256
+    assert settings.encoder == "some-encoder"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["rule.json", "rule.reference.npz", "study"]
+    with pytest.raises(RuleError, match=r"reference\.npz: missing"):
+        rule.write(tmp_path / "again.json")
+
+
+def test_reference_set_is_left_where_no_term_needs_it(tmp_path):
+    runs_with_neighbors(tmp_path / "study").save(tmp_path / "study" / "reference.npz")
+    rule = imine.fit(tmp_path / "study" / "runs.parquet", terms=["mtld", "perplexity"])
+    assert rule.write(tmp_path / "rule.json").reference is None
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["rule.json", "study"]
+
+
+def test_missing_reference_set_is_noted(tmp_path):
+    runs_with_neighbors(tmp_path)
+    path = tmp_path / "runs.parquet"
+    facts = json.loads(pl.read_parquet_metadata(path)["imine"])
+    alone = imine.fit(path, terms=["knn_6"])
+    frame = imine.fit(pl.read_parquet(path), terms=["knn_6"], metadata=facts)
+    assert "knn_6 is not at hand: no reference.npz lies beside the runs" in alone.notes[-1]
+    assert "knn_6 is not at hand: the runs were given without their file" in frame.notes[-1]
+    for rule in (alone, frame):
+        rule.write(tmp_path / "rule.json")
+        with pytest.raises(RuleError, match=r"\.npz file must lie beside the rule"):
+            settings_for_rule(imine.load_rule(tmp_path / "rule.json"))
+
+
+def test_another_reference_set_is_refused(tmp_path):
+    runs_with_neighbors(tmp_path)
+    other = ReferenceSet.make("tiny", ["a", "b"], np.eye(2, 3, dtype=np.float32), "00")
+    other.save(tmp_path / "reference.npz")
+    with pytest.raises(RuleError, match=r"reference\.npz: not the reference set .*knn_6 expects"):
+        imine.fit(tmp_path / "runs.parquet", terms=["knn_6"])
+    assert imine.fit(tmp_path / "runs.parquet", terms=["mtld"]).notes == ()
+    (tmp_path / "reference.npz").write_bytes((tmp_path / "reference.npz").read_bytes()[:200])
+    with pytest.raises(RuleError, match="not a file of reference embeddings"):
+        imine.fit(tmp_path / "runs.parquet", terms=["knn_6"])
+
+
+def test_brackets_in_a_path(tmp_path):
+    folder = tmp_path / "study [1]*"
+    folder.mkdir()
+    made_up_runs().write_parquet(folder / "runs.parquet", metadata={"imine": json.dumps(METADATA)})
+    assert imine.fit(folder / "runs.parquet", terms=["mtld"]).name == "tiny"
+
+
+def test_what_cannot_stand_in_a_rule_is_named():
+    runs = made_up_runs()
+    with pytest.raises(RegressionError, match=r"cannot stand in a rule: fingerprints\.mtld: .*dictionary"):
+        imine.fit(runs, terms=["mtld"], metadata={"fingerprints": {"mtld": "made somehow"}})
+    spread = runs.with_columns(mtld__sd=pl.lit(math.inf))
+    with pytest.raises(RegressionError, match=r"cannot stand in a rule: example_sd: .*finite"):
+        imine.fit(spread, terms=["mtld"])
+
+
 def test_hash_follows_the_content():
     runs = made_up_runs()
     changed = runs.with_columns(loss=pl.col("loss") + 1e-12)
@@ -138,6 +219,7 @@ def test_constant_and_dependent_terms_are_named():
         ({}, {"terms": ["run_id"]}, r"not numbers: run_id \(String\)"),
         ({}, {"terms": ["mtld", "mtld"]}, "terms must differ"),
         ({"loss": pl.col("loss") - 1.6}, {"terms": ["mtld"]}, "loss must be positive .* r"),
+        ({"mtld": pl.col("mtld") * 1e-160}, {"terms": ["mtld"]}, r"too small to be squared .*: mtld \("),
         ({"loss": pl.lit(1.5)}, {"terms": ["mtld"]}, "loss is 1.5 in all runs"),
         ({"run_id": pl.lit("r00")}, {}, "more than once: r00"),
         (

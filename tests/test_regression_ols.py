@@ -280,6 +280,30 @@ def test_non_finite_values_are_placed():
         fit_ols(X, [1.0, 2.0, 3.0, math.inf], ["x"])
 
 
+@pytest.mark.parametrize("unit", [1e-160, 1e-300])
+def test_values_too_small_to_be_squared_are_named(unit):
+    X = np.column_stack([np.arange(6.0), np.arange(6.0) ** 2 * unit])
+    with pytest.raises(RegressionError, match=r"too small to be squared in double precision: small \("):
+        fit_ols(X, np.arange(6.0) ** 3, ["moves", "small"])
+
+
+@pytest.mark.parametrize("value", [1e160, 1.7e308])
+def test_values_too_large_are_placed(value):
+    with pytest.raises(RegressionError, match=r"not below 1e\+145: run 3, column 'x'"):
+        fit_ols([[1.0], [2.0], [3.0], [value]], [1.0, 2.0, 3.0, 4.0], ["x"])
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("unit", [1e-140, 1e140])
+def test_units_change_nothing_but_the_unit(unit):
+    rng = np.random.default_rng(4)
+    X, y = rng.normal(size=(12, 2)), rng.normal(size=12)
+    plain, scaled = fit_ols(X, y, ["a", "b"]), fit_ols(X * [1.0, unit], y, ["a", "b"])
+    np.testing.assert_allclose(scaled.params * [1.0, 1.0, unit], plain.params, rtol=1e-12)
+    np.testing.assert_allclose(scaled.t, plain.t, rtol=1e-12)
+    np.testing.assert_allclose(scaled.vif, plain.vif, rtol=1e-12)
+
+
 def test_arguments_that_do_not_fit():
     with pytest.raises(ValueError, match=r"X must have shape \(runs, terms\) and y \(runs,\)"):
         fit_ols([[1.0], [2.0]], [1.0], ["x"])

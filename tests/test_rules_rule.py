@@ -135,6 +135,14 @@ def spoil(**changes) -> str:
     return json.dumps(minimal() | changes)
 
 
+def with_range(**span) -> dict:
+    return {"name": "mtld", "coefficient": 2, "fitted": {"sd": 0.1} | span}
+
+
+def held_out(**numbers) -> dict:
+    return {"method": "leave-one-out", "n_runs": 9, "press_rmse": 0.1} | numbers
+
+
 @pytest.mark.parametrize(
     ("text", "match"),
     [
@@ -149,10 +157,42 @@ def spoil(**changes) -> str:
         (spoil(intercept={"coefficient": math.inf}), "Infinity is not a number"),
         (spoil(intercept={"coefficient": 0}).replace("0}", "1e999}"), r"intercept\.coefficient: .*finite"),
         (spoil(fingerprints={"knn_6": {}}), r"fingerprints: not terms of the rule: \['knn_6'\]"),
-        (spoil(covariance=[[1.0]]), "covariance: must be 2 by 2"),
+        (spoil(covariance=[[1.0]], df_resid=3, sigma=1.0), "covariance: must be 2 by 2"),
         (spoil(covariance=[[1.0, 0.0], [0.0, 1.0]]), "covariance: needs df_resid and sigma"),
         (spoil(covariance=[[1.0, 0.5], [0.0, 1.0]], df_resid=3, sigma=1.0), "covariance: not symmetric"),
         (spoil(covariance=[[-1.0, 0.0], [0.0, 1.0]], df_resid=3, sigma=1.0), "a variance is negative"),
+        (spoil(covariance=[[4.0, 3.0], [3.0, 1.0]], df_resid=3, sigma=1.0), "covariance: not positive semi"),
+        (spoil(covariance=[[0.0, 1.0], [1.0, 1.0]], df_resid=3, sigma=1.0), "covariance: not positive semi"),
+        (
+            spoil(covariance=[[1e-300, 1e300], [1e300, 1.0]], df_resid=3, sigma=1.0),
+            "covariance: not positive semi",
+        ),
+        (
+            spoil(
+                covariance=[[1e-6, 0.0], [0.0, 1e6]],
+                df_resid=3,
+                sigma=1.0,
+                intercept={"coefficient": 1.0, "std_error": 1.1e-3},
+            ),
+            r"intercept\.std_error: 0\.0011 is not the root of its variance in covariance \(0\.001\)",
+        ),
+        (
+            spoil(
+                covariance=[[1.0, 0.0], [0.0, 1e6]],
+                df_resid=3,
+                sigma=1.0,
+                terms=[{"name": "mtld", "coefficient": 2, "std_error": 1.000001e3}],
+            ),
+            r"terms\.0\.std_error: 1000\.001 is not",
+        ),
+        (
+            spoil(intercept={"coefficient": 1.0, "ci": [2.0, 0.0]}),
+            r"intercept: .*ci: \[2, 0\] must be ordered",
+        ),
+        (spoil(terms=[{"name": "mtld", "coefficient": 2, "ci": [0, 1]}]), r"terms\.0: .*ci: .* and hold 2"),
+        (spoil(terms=[with_range(min=2, max=1, mean=1.5)]), r"terms\.0\.fitted: .*min, mean, max: must be"),
+        (spoil(terms=[with_range(min=1, max=2, mean=2.5)]), r"terms\.0\.fitted: .*; got 1, 2\.5, 2"),
+        (spoil(held_out=held_out(press_r2=1.01)), r"held_out\.press_r2: .*less than or equal to 1"),
         (spoil(reference={"file": "../x.npz", "sha256": "0" * 64, "n": 1}), r"reference\.file"),
         (spoil().replace('"name"', '"name": "twice", "name"', 1), "the key 'name' stands twice"),
         ("[1]", "key 'schema' is missing"),
@@ -171,6 +211,34 @@ def test_refused_with_file_and_key(tmp_path, text, match):
 def test_minimal_rule_loads(tmp_path):
     (tmp_path / "small.json").write_text(spoil())
     assert imine.load_rule(str(tmp_path / "small.json")).indicators == ("mtld",)
+
+
+def test_numbers_at_their_bounds_load(tmp_path):
+    text = spoil(
+        covariance=[[1e-6, 1.0, 0.0], [1.0, 1e6, 0.0], [0.0, 0.0, 0.0]],
+        df_resid=3,
+        sigma=0.0,
+        intercept={"coefficient": 1.0, "std_error": 1e-3, "ci": [1.0, 1.0]},
+        terms=[
+            with_range(min=0.1, max=0.1, mean=math.nextafter(0.1, 1)) | {"std_error": 1e3},
+            {"name": "knn_6", "coefficient": 2, "std_error": 0.0},
+        ],
+        held_out=held_out(press_r2=1.0),
+    )
+    (tmp_path / "edge.json").write_text(text)
+    assert imine.load_rule(tmp_path / "edge.json").held_out.press_r2 == 1.0
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10_000), st.floats(-6, 6), st.floats(1e-6, 1e3))
+def test_any_fit_makes_a_rule(seed, power, spread):
+    rng = np.random.default_rng(seed)
+    a = 10.0**power * (1 + spread * rng.normal(size=9))
+    frame = pl.DataFrame(
+        {"a": a, "b": a + 10.0**power * 1e-4 * rng.normal(size=9), "loss": rng.uniform(1, 2, 9)}
+    )
+    rule = imine.fit(frame, terms=["a", "b"])
+    assert Rule.model_validate_json(rule.to_json()) == rule
 
 
 def test_unknown_name_lists_the_known_ones(tmp_path):
@@ -199,8 +267,27 @@ def test_reference_is_copied_and_checked(rule, tmp_path):
     with pytest.raises(RuleError, match="missing; it must lie beside"):
         loaded.reference_path()
     assert rule.reference_path() is None
+    by_hand = Rule.model_validate_json(attached.to_json())
     with pytest.raises(RuleError, match="was not loaded from a file"):
-        attached.reference_path()
+        by_hand.reference_path()
+
+
+def test_reference_goes_where_the_rule_goes(rule, tmp_path):
+    np.savez(tmp_path / "reference.npz", embeddings=np.eye(2, 4))
+    attached = attach_reference(rule, tmp_path / "reference.npz", tmp_path / "a" / "first.json")
+    first = attached.write(tmp_path / "a" / "first.json")
+    assert first == imine.load_rule(tmp_path / "a" / "first.json")
+    second = first.write(tmp_path / "b" / "second.json")
+    assert second.reference.file == "second.reference.npz"
+    assert second.reference_path() == (tmp_path / "b" / "second.reference.npz").resolve()
+    assert second == imine.load_rule(tmp_path / "b" / "second.json")
+    second.reference_path().write_bytes(b"other")
+    with pytest.raises(RuleError, match="SHA-256 differs"):
+        second.write(tmp_path / "c" / "third.json")
+    assert not (tmp_path / "c").exists()
+    with pytest.raises(RuleError, match="may hold letters, digits"):
+        first.write(tmp_path / "d" / "my rule.json")
+    assert not (tmp_path / "d").exists()
 
 
 def test_reference_that_is_none(rule, tmp_path):

@@ -279,6 +279,131 @@ def test_faulty_requests_and_records_fail_before_scoring(rule, data):
         imine.select(data.vstack(data.head(1)), rule, top=1)
 
 
+def fake_scoring(monkeypatch, score, planned_fingerprints) -> None:
+    module = types.SimpleNamespace(
+        score=score,
+        planned_fingerprints=planned_fingerprints,
+        settings_for_rule=lambda rule: f"settings of {rule.name}",
+    )
+    monkeypatch.setitem(sys.modules, "imine.indicators.score", module)
+
+
+def counted_in(**reference) -> dict[str, dict[str, Any]]:
+    return {"mtld": {"threshold": 0.72}, "knn_6": {"encoder": "e", "reference": reference}}
+
+
+def test_mismatch_is_known_before_scoring(rule, scores, data, monkeypatch):
+    calls = []
+
+    def planned(names, settings):
+        calls.append((list(names), settings))
+        return {"mtld": {"threshold": 0.8}, "knn_6": {"i": 6}}
+
+    def score(*_, **__):
+        calls.append("scored")
+        return FakeScores(scores, {"mtld": {"threshold": 0.8}, "knn_6": {"i": 6}})
+
+    fake_scoring(monkeypatch, score, planned)
+    with pytest.raises(FingerprintMismatchError, match=r"would not be made as .*\n.*threshold is 0\.8"):
+        imine.select(data, rule, top=2, settings="mine")
+    assert calls == [(["mtld", "knn_6"], "mine")]
+    with pytest.warns(FingerprintMismatchWarning, match="threshold is 0") as caught:
+        selection = imine.select(data, rule, top=2, settings="mine", allow_mismatch=True)
+    assert [w.filename for w in caught] == [__file__], "once, and told of the caller"
+    assert sum("Mismatch allowed" in note for note in selection.notes) == 1
+
+
+@pytest.mark.filterwarnings("error")
+def test_the_pool_itself_is_only_known_once_it_is_scored(rule, scores, data, monkeypatch):
+    rule = rule.model_copy(update={"fingerprints": counted_in(kind="self", n=5, sha256="11")})
+    same, other = counted_in(kind="self", n=5, sha256="11"), counted_in(kind="self", n=5, sha256="22")
+    fake_scoring(monkeypatch, lambda *_, **__: FakeScores(scores, same), lambda *_: counted_in(kind="self"))
+    assert imine.select(data, rule, top=2).kept_ids == ["d", "a"]
+    fake_scoring(monkeypatch, lambda *_, **__: FakeScores(scores, other), lambda *_: counted_in(kind="self"))
+    with pytest.raises(FingerprintMismatchError, match=r"were not made as .*\n.*reference\.sha256 is '22'"):
+        imine.select(data, rule, top=2)
+
+
+def test_another_kind_of_reference_is_told_once_and_before_scoring(rule, scores, data, monkeypatch):
+    rule = rule.model_copy(update={"fingerprints": counted_in(kind="set", name="s", n=9, sha256="11")})
+    made = counted_in(kind="self", n=5, sha256="22")
+    fake_scoring(monkeypatch, None, lambda *_: counted_in(kind="self"))
+    with pytest.raises(FingerprintMismatchError) as error:
+        imine.select(data, rule, top=2)
+    assert "knn_6: reference.kind is 'self', the rule expects 'set'\n" in str(error.value)
+    assert "reference.n" not in str(error.value)
+    fake_scoring(monkeypatch, lambda *_, **__: FakeScores(scores, made), lambda *_: counted_in(kind="self"))
+    with pytest.warns(FingerprintMismatchWarning) as caught:
+        imine.select(data, rule, top=2, allow_mismatch=True)
+    assert len(caught) == 1
+
+
+def test_scores_may_be_a_plain_frame(rule, scores, data):
+    unbound = rule.model_copy(update={"fingerprints": {}})
+    assert imine.select(data, unbound, top=2, scores=scores).kept_ids == ["d", "a"]
+    with pytest.raises(FingerprintMismatchError, match="mtld: the scores have no fingerprint for it"):
+        imine.select(data, rule, top=2, scores=scores)
+
+
+@pytest.mark.parametrize("dtype", [pl.Int64, pl.UInt8, pl.Categorical, pl.String])
+def test_ids_keep_their_type(rule, scores, data, dtype):
+    numbers = pl.Series("id", ["20", "10", "30", "40", "50"])
+    data = data.with_columns(pl.Series("id", ["10", "20", "30", "40", "50"]).cast(dtype), kept=None)
+    selection = imine.select(
+        data, rule, top=2, scores=FakeScores(scores.with_columns(numbers.cast(pl.Int64)), GOOD)
+    )
+    assert selection.kept_ids == ["40", "10"]
+    assert selection.kept.schema == data.schema
+    assert selection.rejected.schema == {**data.schema, "imine_reason": pl.String}
+    assert selection.kept["rank"].to_list() == ["y", "v"]
+    assert selection.rejected["id"].cast(pl.String).to_list() == selection.rejected_ids == ["20", "50", "30"]
+    assert selection.rejected["output"].to_list() == ["text b", "text e", "text c"]
+
+
+def test_scores_of_other_records(rule, scores, data):
+    other = data.with_columns(id=pl.lit("new-") + pl.col("id"))
+    with pytest.raises(
+        SelectionError, match=r"no id matches\. One of the records is 'new-a', one of the scores is 'b'"
+    ):
+        imine.select(other, rule, top=2, scores=FakeScores(scores, GOOD))
+    with pytest.raises(SelectionError, match="'new-a', the scores have no rows"):
+        imine.select(other, rule, top=2, scores=FakeScores(scores.clear(), GOOD))
+
+
+def test_no_records(rule, scores, data):
+    with pytest.raises(SelectionError, match="there are no records to choose from"):
+        imine.select(data.clear(), rule, top=2)
+    with pytest.raises(SelectionError, match="the scores have no rows"):
+        select_scored(scores.clear(), rule, top=2)
+    with pytest.raises(SelectionError, match=r"1 records have no id \(null\)"):
+        imine.select(data.with_columns(id=pl.Series(["a", None, "c", "d", "e"])), rule, top=2)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("request_", [{"top": 2}, {"fraction": 0.5}, {"threshold": 9.0}])
+@pytest.mark.parametrize("dtype", [pl.Float64, pl.Null])
+def test_no_row_with_a_prediction(rule, data, request_, dtype):
+    frame = pl.DataFrame(
+        {
+            "id": ["a", "b", "c", "d", "e"],
+            "mtld": pl.Series([None] * 5, dtype=dtype),
+            "mtld__why": ["too short"] * 2 + ["empty", None, "binary"],
+            "knn_6": [0.5] * 5,
+        }
+    )
+    selection = imine.select(data, rule, scores=FakeScores(frame, GOOD), **request_)
+    assert selection.kept_ids == []
+    assert selection.kept.columns == data.columns
+    assert selection.kept.height == 0
+    assert selection.rejected["imine_reason"][0] == "no mtld: too short"
+    assert (selection.cut, selection.kept_mean, selection.all_mean) == (request_.get("threshold"), None, None)
+    assert selection.notes[1] == (
+        "No row is kept: none of the 5 rows has a prediction. Most frequent reasons: no mtld: too short (2 rows); "
+        "no mtld: binary (1 rows); no mtld: empty (1 rows); and 1 other reasons."
+    )
+    assert not any("all those are kept" in note for note in selection.notes)
+
+
 def test_records_are_scored_as_the_rule_expects(rule, scores, data, monkeypatch):
     asked: dict[str, Any] = {}
 
@@ -286,8 +411,7 @@ def test_records_are_scored_as_the_rule_expects(rule, scores, data, monkeypatch)
         asked.update(rows=frame.height, indicators=indicators, settings=settings)
         return FakeScores(scores, GOOD)
 
-    fake = types.SimpleNamespace(score=score, settings_for_rule=lambda rule: f"settings of {rule.name}")
-    monkeypatch.setitem(sys.modules, "imine.indicators.score", fake)
+    fake_scoring(monkeypatch, score, lambda names, settings: GOOD)
     assert imine.select(data, rule, top=2).kept_ids == ["d", "a"]
     assert asked == {"rows": 5, "indicators": ["mtld", "knn_6"], "settings": "settings of made-up"}
     imine.select(data, rule, top=2, settings="mine")

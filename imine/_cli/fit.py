@@ -23,22 +23,19 @@ def fit(
     """Fit a rule: log loss on indicator means, by ordinary least squares.
 
     Prints the coefficients with their errors and what the rule predicts out of sample, and writes the rule.
-    A reference.npz beside RUNS is copied beside the rule, which needs it for the neighbour distances.
+    The reference.npz beside RUNS is copied beside the rule where a term needs it: a distance to neighbours.
 
     Example: imine fit study/runs.parquet -o rule.json --terms mtld,output_length
     """
     import imine
     from imine._cli._rule_table import print_table
-    from imine.rules import attach_reference, rule_table
+    from imine.rules import rule_table
 
     wanted = None if terms is None else [term.strip() for term in terms.split(",") if term.strip()]
     rule = imine.fit(
         runs, terms=wanted, target=target, name=name, level=level, drop_incomplete=drop_incomplete
     )
-    reference = runs.parent / "reference.npz"
-    if reference.is_file():
-        rule = attach_reference(rule, reference, output)
-    rule.write(output)
+    rule = rule.write(output)
     print_table(rule_table(rule))
     for note in rule.notes:
         typer.echo(f"Note: {note}")

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from pydantic import ValidationError
 
 import imine
 from imine.columns import COLUMNS
@@ -19,6 +20,8 @@ from imine.errors import RegressionError
 from imine.regression.heldout import leave_one_out
 from imine.regression.ols import fit_ols
 from imine.regression.results import OlsResults
+from imine.rules.load import explain_faults
+from imine.rules.reference import remember_reference
 from imine.rules.rule import Estimate, FitStatistics, FittedRange, Provenance, Rule, Term
 
 # Words and tokens measure the same length: together they would only blur each other's coefficients.
@@ -41,7 +44,7 @@ def fit(
 
     Args:
         runs: one row a run: subset means of the indicators, ``<indicator>__sd``, losses; or the path of such
-            a ``runs.parquet``.
+            a ``runs.parquet``, with the ``reference.npz`` of its neighbours beside it.
         terms: indicators to regress on; by default every indicator in ``runs``, where a length is there in
             words and in tokens the one in tokens.
         target: column of positive losses.
@@ -51,11 +54,14 @@ def fit(
         metadata: fingerprints, study and versions of the runs, by default those stored in the file.
 
     Returns:
-        The rule, with standard errors, intervals, covariance, fitted ranges and leave-one-out error.
+        The rule, with standard errors, intervals, covariance, fitted ranges and leave-one-out error. Where a
+        term is a distance to neighbours in a reference set, the rule knows the ``reference.npz`` beside the
+        runs, and :meth:`imine.Rule.write` copies it; a note says so when it is missing.
 
     Raises:
         RegressionError: a column or value is missing, terms are constant or dependent, or runs are too few;
             the message names columns and runs.
+        RuleError: the ``reference.npz`` beside the runs is not the one that they were made with.
 
     Examples:
         >>> import polars as pl
@@ -81,7 +87,12 @@ def fit(
         )
     results = _regress(frame, chosen, target)
     facts = {**facts, "runs_sha256": digest}
-    return _rule(frame, results, target, name, level, facts, [*notes, *dropped])
+    try:
+        rule = _rule(frame, results, target, name, level, facts, [*notes, *dropped])
+    except ValidationError as error:
+        raise RegressionError(f"what was fitted cannot stand in a rule: {explain_faults(error)}") from None
+    beside = None if isinstance(runs, pl.DataFrame) else Path(runs).parent / "reference.npz"
+    return remember_reference(rule, beside)
 
 
 def _load(runs: pl.DataFrame | str | Path) -> tuple[pl.DataFrame, dict[str, Any]]:
@@ -91,7 +102,7 @@ def _load(runs: pl.DataFrame | str | Path) -> tuple[pl.DataFrame, dict[str, Any]
     if not path.is_file():
         raise RegressionError(f"{path}: no such file; it should be the runs.parquet of a study")
     try:
-        frame, stored = pl.read_parquet(path), pl.read_parquet_metadata(path)
+        frame, stored = pl.read_parquet(path, glob=False), pl.read_parquet_metadata(path)
         facts = json.loads(stored.get("imine", "{}"))
     except (pl.exceptions.PolarsError, OSError, ValueError) as error:
         raise RegressionError(f"{path}: cannot be read as runs: {error}") from None

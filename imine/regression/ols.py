@@ -15,6 +15,9 @@ from imine.regression.results import Array, OlsResults
 
 INTERCEPT = "intercept"
 
+# A variance of a slope goes as the inverse square of its column's length: beyond these it leaves double precision.
+_SMALLEST, _LARGEST = 1e-145, 1e145
+
 
 def fit_ols(
     X: npt.ArrayLike, y: npt.ArrayLike, names: Sequence[str], *, intercept: bool = True
@@ -36,7 +39,7 @@ def fit_ols(
 
     Raises:
         RegressionError: not more runs than parameters, values that are not finite, or columns that are
-            constant or a combination of others; the message names them.
+            constant, a combination of others, or too small to be squared; the message names them.
         ValueError: shapes or names that do not fit each other.
 
     References:
@@ -58,11 +61,12 @@ def fit_ols(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Solved:
-    """Slopes, the inverse of their cross-product matrix, and the squared row lengths of Q."""
+    """Slopes, the inverse of their cross-product matrix, the squared row lengths of Q, and inflation factors."""
 
     slopes: Array
     inverse: Array
     row_norms: Array
+    vif: Array
 
 
 def _checked(
@@ -86,11 +90,13 @@ def _checked(
 
 
 def _refuse_non_finite(X: Array, y: Array, names: tuple[str, ...]) -> None:
-    bad = [f"run {i}, column {names[j]!r}" for i, j in np.argwhere(~np.isfinite(X))]
-    bad += [f"run {i}, y" for i in np.flatnonzero(~np.isfinite(y))]
+    bad = [f"run {i}, column {names[j]!r}" for i, j in np.argwhere(~(np.abs(X) < _LARGEST))]
+    bad += [f"run {i}, y" for i in np.flatnonzero(~(np.abs(y) < _LARGEST))]
     if bad:
         more = f" and {len(bad) - 5} more" if len(bad) > 5 else ""
-        raise RegressionError(f"values that are not finite: {'; '.join(bad[:5])}{more}")
+        raise RegressionError(
+            f"values that are not finite, or not below {_LARGEST:g}: {'; '.join(bad[:5])}{more}"
+        )
 
 
 def _mean(X: Array) -> Array:
@@ -103,19 +109,36 @@ def _solve(X: Array, centred: Array, y: Array, names: tuple[str, ...], intercept
 
     n, k = X.shape
     if k == 0:
-        return _Solved(np.zeros(0), np.zeros((0, 0)), np.zeros(n))
-    scale = np.linalg.norm(centred, axis=0)
+        return _Solved(np.zeros(0), np.zeros((0, 0)), np.zeros(n), np.zeros(0))
+    scale = _lengths(centred)
     # Rounding of the given values, as a share of what is left of a column once it is centred.
     with np.errstate(divide="ignore", invalid="ignore"):
-        noise = max(n, k) * np.finfo(np.float64).eps * np.linalg.norm(X, axis=0) / scale
+        noise = max(n, k) * np.finfo(np.float64).eps * (_lengths(X) / scale)
     _refuse_constant(noise, names, intercept)
+    _refuse_tiny(scale, names)
     Q, R, order = qr(centred / scale, mode="economic", pivoting=True)
     _refuse_dependent(R, order, float(noise.max()), names)
     inverse_root = solve_triangular(R, np.eye(k))
     slopes, inverse = np.empty(k), np.empty((k, k))
     slopes[order] = solve_triangular(R, Q.T @ y)
     inverse[np.ix_(order, order)] = inverse_root @ inverse_root.T
-    return _Solved(slopes / scale, inverse / np.outer(scale, scale), np.einsum("ij,ij->i", Q, Q))
+    unscaled = inverse / scale[:, None] / scale[None, :]
+    return _Solved(slopes / scale, unscaled, np.einsum("ij,ij->i", Q, Q), np.diag(inverse))
+
+
+def _lengths(X: Array) -> Array:
+    """Euclidean lengths of the columns, without squares that leave double precision."""
+    largest = np.max(np.abs(X), axis=0)
+    return largest * np.linalg.norm(X / np.where(largest > 0, largest, 1.0), axis=0)
+
+
+def _refuse_tiny(scale: Array, names: tuple[str, ...]) -> None:
+    tiny = [f"{name} ({length:.2g})" for name, length in zip(names, scale, strict=True) if length < _SMALLEST]
+    if tiny:
+        raise RegressionError(
+            f"values too small to be squared in double precision: {', '.join(tiny)}. "
+            "Give these terms in another unit."
+        )
 
 
 def _refuse_constant(noise: Array, names: tuple[str, ...], intercept: bool) -> None:
@@ -153,17 +176,12 @@ def _results(
     n, k = X.shape
     fitted_change = (X - centre) @ solved.slopes
     residuals = (y - level) - fitted_change
-    rss, sst = math.fsum(residuals**2), math.fsum((y - level) ** 2)
-    df_model, df_resid = k, n - k - intercept
-    variance = rss / df_resid
+    df_resid = n - k - intercept
+    variance = math.fsum(residuals**2) / df_resid
     params, unscaled = _with_intercept(solved, centre, level, n, intercept)
     assert unscaled.shape == (len(params), len(params))
-    leverage = solved.row_norms + (1.0 / n if intercept else 0.0)
-    loo = _leave_one_out(residuals, leverage)
     std_errors, t, p = _tests(params, variance, unscaled, df_resid)
-    f, f_p = _f_test(sst - rss, variance, df_model, df_resid)
-    log_likelihood, aic, aicc, bic = _likelihood(rss, n, len(params))
-    press = math.fsum(loo**2)
+    leverage = solved.row_norms + (1.0 / n if intercept else 0.0)
     return OlsResults(
         names=(INTERCEPT, *names) if intercept else names,
         intercept=intercept,
@@ -173,26 +191,39 @@ def _results(
         t=_locked(t),
         p=_locked(p),
         n_runs=n,
-        df_model=df_model,
+        df_model=k,
         df_resid=df_resid,
         sigma=math.sqrt(variance),
-        r2=_ratio(rss, sst),
-        adjusted_r2=_ratio(rss / df_resid, sst / (n - intercept)),
-        f=f,
-        f_p=f_p,
-        log_likelihood=log_likelihood,
-        aic=aic,
-        aicc=aicc,
-        bic=bic,
         residuals=_locked(residuals),
         fitted=_locked(level + fitted_change),
         leverage=_locked(leverage),
-        loo_residuals=_locked(loo),
-        press=press,
-        press_r2=_ratio(press, sst),
-        vif=_locked(np.diag(solved.inverse) * np.sum((X - centre) ** 2, axis=0)),
+        vif=_locked(solved.vif),
         centre=_locked(centre),
+        **_whole(residuals, leverage, y - level, k, intercept),
     )
+
+
+def _whole(residuals: Array, leverage: Array, change: Array, k: int, intercept: bool) -> dict[str, Any]:
+    """Statistics of the fit as a whole, in sample and left out; ``change`` is ``y`` about its level."""
+    n, df_resid = len(residuals), len(residuals) - k - intercept
+    rss, sst = math.fsum(residuals**2), math.fsum(change**2)
+    loo = _leave_one_out(residuals, leverage)
+    press = math.fsum(loo**2)
+    f, f_p = _f_test(sst - rss, rss / df_resid, k, df_resid)
+    log_likelihood, aic, aicc, bic = _likelihood(rss, n, k + intercept)
+    return {
+        "r2": _ratio(rss, sst),
+        "adjusted_r2": _ratio(rss / df_resid, sst / (n - intercept)),
+        "f": f,
+        "f_p": f_p,
+        "log_likelihood": log_likelihood,
+        "aic": aic,
+        "aicc": aicc,
+        "bic": bic,
+        "loo_residuals": _locked(loo),
+        "press": press,
+        "press_r2": _ratio(press, sst),
+    }
 
 
 def _with_intercept(

@@ -102,7 +102,7 @@ def _read(path: Path) -> Rule:
     try:
         rule = Rule.model_validate_json(text)
     except ValidationError as error:
-        raise RuleError(f"{path}: {_explain(error)}") from None
+        raise RuleError(f"{path}: {explain_faults(error)}") from None
     rule._path = path.resolve()
     return rule
 
@@ -119,7 +119,17 @@ def _refuse_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return dict(pairs)
 
 
-def _explain(error: ValidationError) -> str:
+def explain_faults(error: ValidationError) -> str:
+    """The first faults that pydantic found, each with its key.
+
+    Examples:
+        >>> try:
+        ...     Rule(name="a", intercept={"coefficient": "one"}, terms=())
+        ... except ValidationError as error:
+        ...     explain_faults(error)
+        'intercept.coefficient: Input should be a valid number; terms: Tuple should have at least 1 item after \
+validation, not 0'
+    """
     said = {"extra_forbidden": "unknown key", "missing": "missing key"}
     parts = []
     for fault in error.errors()[:5]:

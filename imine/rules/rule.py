@@ -6,11 +6,12 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
 from imine.errors import RuleError
+from imine.rules.checks import check_covariance, check_std_error
 from imine.rules.files import replace_file, sha256_of
 
 if TYPE_CHECKING:
@@ -46,6 +47,13 @@ class Estimate(_Part):
     p: Share | None = None
     ci: tuple[float, float] | None = None
 
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.ci is not None and not self.ci[0] <= self.coefficient <= self.ci[1]:
+            low, high = self.ci
+            raise ValueError(f"ci: [{low:g}, {high:g}] must be ordered and hold {self.coefficient:g}")
+        return self
+
 
 class FittedRange(_Part):
     """Where the runs lay that a term was fitted on, in the indicator's unit.
@@ -62,6 +70,16 @@ class FittedRange(_Part):
     sd: Spread
     example_sd: Spread | None = None
     spread_ratio: Spread | None = None
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        # A mean of equal values may be rounded to one beside them.
+        slack = 1e-12 * max(abs(self.min), abs(self.max))
+        if not self.min <= self.max or not self.min - slack <= self.mean <= self.max + slack:
+            raise ValueError(
+                f"min, mean, max: must be in this order; got {self.min:g}, {self.mean:g}, {self.max:g}"
+            )
+        return self
 
 
 class Term(Estimate):
@@ -105,7 +123,7 @@ class HeldOut(_Part):
 
     method: str
     n_runs: int = Field(ge=1)
-    press_r2: float
+    press_r2: float = Field(le=1.0)
     press_rmse: Spread
     spearman: float | None = None
 
@@ -184,9 +202,10 @@ class Rule(_Part):
     notes: tuple[str, ...] = ()
 
     _path: Path | None = PrivateAttr(default=None)
+    _reference_source: Path | None = PrivateAttr(default=None)
 
     @model_validator(mode="after")
-    def _consistent(self) -> Rule:
+    def _consistent(self) -> Self:
         if len(set(self.indicators)) != len(self.terms):
             raise ValueError(f"terms: each may stand once; got {list(self.indicators)}")
         stray = set(self.fingerprints) - set(self.indicators)
@@ -197,17 +216,12 @@ class Rule(_Part):
         return self
 
     def _check_covariance(self, rows: tuple[tuple[float, ...], ...]) -> None:
-        size = len(self.terms) + 1
-        if len(rows) != size or any(len(row) != size for row in rows):
-            raise ValueError(f"covariance: must be {size} by {size} (intercept and {size - 1} terms)")
         if self.df_resid is None or self.sigma is None:
             raise ValueError("covariance: needs df_resid and sigma beside it")
-        if any(rows[i][i] < 0 for i in range(size)):
-            raise ValueError("covariance: a variance is negative")
-        for i in range(size):
-            for j in range(i):
-                if abs(rows[i][j] - rows[j][i]) > 1e-9 * (rows[i][i] * rows[j][j]) ** 0.5:
-                    raise ValueError(f"covariance: not symmetric at row {i}, column {j}")
+        check_covariance(rows, len(self.terms) + 1)
+        check_std_error("intercept", self.intercept.std_error, rows[0][0])
+        for i, term in enumerate(self.terms):
+            check_std_error(f"terms.{i}", term.std_error, rows[i + 1][i + 1])
 
     @property
     def indicators(self) -> tuple[str, ...]:
@@ -300,32 +314,65 @@ class Rule(_Part):
         except (TypeError, ValueError) as error:
             raise RuleError(f"rule {self.name!r} cannot be written: {error}") from None
 
-    def write(self, path: str | Path) -> None:
-        """Write the rule, whole or not at all.
+    def write(self, path: str | Path) -> Rule:
+        """Write the rule, whole or not at all, and beside it the reference set of its neighbours, if it has one.
 
         Args:
-            path: the file; its folder is made if it is missing.
+            path: the file; its folder is made if it is missing. The reference set becomes
+                ``<stem>.reference.npz`` in the same folder.
+
+        Returns:
+            The rule as :func:`imine.load_rule` reads it from there.
+
+        Raises:
+            RuleError: a fingerprint holds something that JSON cannot, or the reference set is gone or another.
+
+        Examples:
+            >>> import tempfile
+            >>> from imine.rules import load_rule
+            >>> with tempfile.TemporaryDirectory() as folder:
+            ...     load_rule("instructmining-v1").write(f"{folder}/mine.json").path.name
+            'mine.json'
         """
-        text = self.to_json() + "\n"
+        from imine.rules.reference import attach_reference
+
+        # A rule that cannot be written must fail before the reference of an older one is replaced.
+        self.to_json()
+        known = self._path or self._reference_source
+        source = self.reference_path() if known else None
+        rule = self.model_copy() if source is None else attach_reference(self, source, path)
+        text = rule.to_json() + "\n"
         replace_file(path, lambda beside: beside.write_text(text, encoding="utf-8"))
+        rule._path, rule._reference_source = Path(path).resolve(), None
+        return rule
 
     def reference_path(self) -> Path | None:
         """The file of neighbour embeddings, checked against its hash; ``None`` for a rule without one.
 
+        It lies beside the rule's file; for a rule not yet written, beside the runs.
+
         Raises:
             RuleError: the rule was not loaded from a file, or the reference is missing or another one.
         """
-        if self.reference is None:
+        if self.reference is None and self._reference_source is None:
             return None
-        if self._path is None:
-            raise RuleError(
-                f"rule {self.name!r} was not loaded from a file, so its reference cannot be found"
-            )
-        path = self._path.parent / self.reference.file
-        if not path.is_file():
-            raise RuleError(f"{path}: missing; it must lie beside the rule {self._path.name}")
-        if sha256_of(path) != self.reference.sha256:
-            raise RuleError(
-                f"{path}: not the file that the rule {self._path.name} was made with (SHA-256 differs)"
-            )
+        path = self._reference_source
+        if path is None:
+            if self._path is None or self.reference is None:
+                raise RuleError(
+                    f"rule {self.name!r} was not loaded from a file, so its reference cannot be found"
+                )
+            path = self._path.parent / self.reference.file
+        self._check_reference(path)
         return path
+
+    def _check_reference(self, path: Path) -> None:
+        from imine.rules.reference import check_reference
+
+        rule = f"the rule {self._path.name if self._path else self.name!r}"
+        if not path.is_file():
+            raise RuleError(f"{path}: missing; it must lie beside {rule}")
+        if self.reference is None:
+            check_reference(self.fingerprints, path)
+        elif sha256_of(path) != self.reference.sha256:
+            raise RuleError(f"{path}: not the file that {rule} was made with (SHA-256 differs)")

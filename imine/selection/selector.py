@@ -77,7 +77,8 @@ def select_scored(
         The decision on every row, with its reason.
 
     Raises:
-        SelectionError: not exactly one of the three, or out of range; no ``id``, or ids that occur twice.
+        SelectionError: not exactly one of the three, or out of range; no rows, no ``id``, or ids that occur
+            twice.
         RuleError: an indicator of the rule has no column.
 
     Examples:
@@ -127,6 +128,8 @@ def select_scored(
 def _check_ids(scores: pl.DataFrame) -> None:
     if "id" not in scores.columns:
         raise SelectionError(f"the scores have no column id; they have: {', '.join(scores.columns)}")
+    if not scores.height:
+        raise SelectionError("the scores have no rows: there is nothing to choose from")
     twice = scores.filter(pl.col("id").is_duplicated())["id"].unique().sort()
     if twice.len():
         shown = ", ".join(str(value) for value in twice.head(5))
@@ -183,14 +186,14 @@ def _reasons(
             pl.when(pl.col(f"contrib_{name}").is_null()).then(pl.format("no {}: {}", pl.lit(name), why))
         )
     unscored = pl.concat_str(missing, separator="; ", ignore_nulls=True)
-    loss = pl.col("predicted_log_loss")
+    loss, limit = pl.col("predicted_log_loss"), pl.lit(cut, dtype=pl.Float64)
     place = pl.format("(rank {} of {})", _thousands(pl.col("rank")), pl.lit(f"{predicted:,}"))
     line = "threshold" if request.threshold is not None else "cut"
     at_cut = pl.format("predicted log loss {} equals the cut, later by id {}", loss.round(6), place)
     above = pl.format(
-        "predicted log loss {} above the " + line + " {} {}", loss.round(6), pl.lit(cut).round(6), place
+        "predicted log loss {} above the " + line + " {} {}", loss.round(6), limit.round(6), place
     )
-    ranked = pl.when(loss == cut).then(at_cut).otherwise(above)
+    ranked = pl.when(loss == limit).then(at_cut).otherwise(above)
     return pl.when(loss.is_null()).then(unscored).otherwise(ranked).alias("reason")
 
 
@@ -220,17 +223,7 @@ def _mean(rows: pl.DataFrame, rule: Rule) -> MeanPrediction | None:
 def _notes(
     rule: Rule, request: Request, predicted: int, table: pl.DataFrame, kept_mean: MeanPrediction | None
 ) -> list[str]:
-    notes = []
-    if request.top is not None and request.top > predicted:
-        notes.append(
-            f"{request.top:,} rows were asked for, but only {predicted:,} have a prediction: "
-            "all those are kept."
-        )
-    unscored = table.height - predicted
-    if unscored:
-        notes.append(f"{unscored:,} of {table.height:,} rows have no prediction, for a missing indicator.")
-    if kept_mean is None:
-        notes.append("No row is kept.")
+    notes = [_none_predicted(table)] if not predicted else _counts(request, predicted, table)
     unknown = [name for name in rule.indicators if name not in rule.ranges]
     if unknown:
         notes.append(f"The rule gives no fitted range of {', '.join(unknown)}: extrapolation cannot be told.")
@@ -247,3 +240,29 @@ def _notes(
             "this choice is no better founded than a random one."
         )
     return notes
+
+
+def _counts(request: Request, predicted: int, table: pl.DataFrame) -> list[str]:
+    notes = []
+    if request.top is not None and request.top > predicted:
+        notes.append(
+            f"{request.top:,} rows were asked for, but only {predicted:,} have a prediction: "
+            "all those are kept."
+        )
+    unscored = table.height - predicted
+    if unscored:
+        notes.append(f"{unscored:,} of {table.height:,} rows have no prediction, for a missing indicator.")
+    if not table["kept"].any():
+        notes.append("No row is kept.")
+    return notes
+
+
+def _none_predicted(table: pl.DataFrame) -> str:
+    """Why nothing could be ranked, by the most frequent reasons."""
+    counted = table["reason"].value_counts(name="rows").sort("rows", "reason", descending=[True, False])
+    shown = [f"{reason} ({rows:,} rows)" for reason, rows in counted.head(3).rows()]
+    more = f"; and {counted.height - 3:,} other reasons" if counted.height > 3 else ""
+    return (
+        f"No row is kept: none of the {table.height:,} rows has a prediction. "
+        f"Most frequent reasons: {'; '.join(shown)}{more}."
+    )
