@@ -38,10 +38,12 @@ def in_turn(
     name: str, ours: Callable[[], object], theirs: Callable[[], object], amount: float, unit: str
 ) -> None:
     pairs = [(timed(ours), timed(theirs)) for _ in range(3)]
-    ratio = np.median([a / b for a, b in pairs])
-    print(f"{name}: imine {amount / np.median([a for a, _ in pairs]):,.0f} {unit} a second, "
-          f"bare {amount / np.median([b for _, b in pairs]):,.0f}; time ratio imine / bare {ratio:.2f} "
-          f"(median of {len(pairs)} pairs, {min(a / b for a, b in pairs):.2f} to {max(a / b for a, b in pairs):.2f})")  # fmt: skip
+    ours_s, theirs_s = (float(np.median(column)) for column in zip(*pairs, strict=True))
+    ratios = sorted(a / b for a, b in pairs)
+    print(f"{name}: imine {amount / ours_s:,.0f} {unit} a second, bare {amount / theirs_s:,.0f}")
+    print(
+        f"  time ratio imine / bare: {ratios[1]:.2f} (median of three pairs, {ratios[0]:.2f} to {ratios[2]:.2f})"
+    )
 
 
 def perplexity(frame: pl.DataFrame) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from imine.errors import FormatError
-from imine.progress import LineProgress, Progress
+from imine.progress import LineProgress, Progress, format_seconds
 
 if TYPE_CHECKING:
     from imine.records import RecordSet
@@ -50,13 +51,12 @@ def read_pools(
         The records, the progress of the further work, and the seconds that the reading took.
 
     Raises:
-        FormatError: neither a pool nor the sample was named, or both.
+        FormatError: no record is left, or a format cannot be told.
+        BadRowError: a bad row, where they are not skipped.
     """
     from imine.records import read_records
     from imine.sample import sample_path
 
-    if bool(pools) == sample:
-        raise FormatError("name the files of a pool, or --sample for the bundled one")
     progress = LineProgress()
     start = time.perf_counter()
     records = read_records(
@@ -85,8 +85,29 @@ def _pair(item: str) -> tuple[str, str]:
     return field, column
 
 
-def beside(path: Path, word: str, suffix: str | None = None) -> Path:
-    """A further output's path: ``mined.jsonl.gz`` gives ``mined.rejected.jsonl.gz``."""
-    stem, _, rest = path.name.partition(".")
-    ending = suffix or (f".{rest}" if rest else "")
-    return path.with_name(f"{stem}.{word}{ending}")
+def check_outputs(
+    outputs: Iterable[Path], pools: list[str] | None, sample: bool, others: Iterable[Path | None] = ()
+) -> None:
+    """Refuse, before any work, outputs that cannot be written or that would overwrite what is read.
+
+    Args:
+        outputs: every file that may be written.
+        pools, sample: as for :func:`read_pools`.
+        others: further files that are read.
+
+    Raises:
+        FormatError: neither a pool nor the sample was named, or both; or an output with the reason.
+    """
+    from imine.records.storage import check_target, resolve_paths
+    from imine.sample import sample_path
+
+    if bool(pools) == sample:
+        raise FormatError("name the files of a pool, or --sample for the bundled one")
+    inputs = [sample_path()] if sample else resolve_paths(list(pools or ()))
+    for output in outputs:
+        check_target(output, [*inputs, *(path for path in others if path is not None)])
+
+
+def times(stages: dict[str, float]) -> str:
+    """Stages with their durations, for people."""
+    return ", ".join(f"{stage} {format_seconds(seconds)}" for stage, seconds in stages.items())

@@ -16,9 +16,7 @@ _SHOWN = 3
 _WIDTH = 88
 
 
-def show_selection(
-    selection: Selection, rule: Rule, scores: pl.DataFrame, records: pl.DataFrame, files: dict[str, Path]
-) -> None:
+def show_selection(selection: Selection, rule: Rule, records: pl.DataFrame, files: dict[str, Path]) -> None:
     """Print counts, what the rule saw, examples of both ends, cautions and files."""
     console = Console(highlight=False, soft_wrap=True, markup=False)
     kept, total = len(selection.kept_ids), selection.table.height
@@ -28,7 +26,7 @@ def show_selection(
             f"Predicted log loss after finetuning: {_mean(selection.kept_mean)} on the kept rows, "
             f"{_mean(selection.all_mean)} on all."
         )
-    console.print(_term_table(selection, rule, scores))
+    console.print(_term_table(selection, rule))
     _show_examples(console, selection, records)
     _show_reasons(console, selection)
     for note in selection.notes:
@@ -43,12 +41,14 @@ def _mean(prediction: MeanPrediction) -> str:
     return f"{prediction.value:.4f} ({prediction.level:.0%} interval {prediction.low:.4f} to {prediction.high:.4f})"
 
 
-def _term_table(selection: Selection, rule: Rule, scores: pl.DataFrame) -> Table:
+def _term_table(selection: Selection, rule: Rule) -> Table:
     """Means of each indicator on both sides, and what the difference does to the prediction."""
     table = Table(title=None, box=None, pad_edge=False)
     table.add_column("indicator")
     for title in ("kept mean", "pool mean", "coefficient", "effect on log loss", "outside fitted range"):
         table.add_column(title, justify="right")
+    assert selection.scores is not None
+    scores = selection.scores.frame
     kept = scores.join(selection.table.filter("kept").select("id"), on="id", how="semi")
     scored = scores.join(
         selection.table.filter(pl.col("rank").is_not_null()).select("id"), on="id", how="semi"
@@ -97,7 +97,9 @@ def _show_reasons(console: Console, selection: Selection) -> None:
             f"Rejected {rejected.height:,} rows: {rejected.height - unscored.height:,} above the cut, "
             f"{unscored.height:,} without a prediction."
         )
-    for reason, count in (
-        unscored.group_by("reason").len().sort("len", "reason", descending=[True, False]).rows()[:5]
-    ):
-        console.print(f"  {count:,}: {reason}")
+    assert selection.scores is not None
+    for name in selection.scores.indicators:
+        why = selection.scores.frame.filter(pl.col(name).is_null()).get_column(f"{name}__why", default=None)
+        if why is not None and why.len():
+            most = why.value_counts(sort=True).row(0)[0]
+            console.print(f"  without {name}: {why.len():,} rows, most often: {most}")

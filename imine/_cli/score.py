@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from imine._cli import _options as options
-from imine.progress import format_seconds
 
 if TYPE_CHECKING:
     from imine.indicators.settings import ScoreSettings
@@ -47,13 +46,19 @@ def score(
     """
     import polars as pl
 
+    from imine.errors import FormatError
+    from imine.indicators.score import check_models, expand_indicators
     from imine.indicators.score import score as score_records
+    from imine.records.storage import side_path
 
     names = [name.strip() for name in indicators.split(",") if name.strip()]
     settings, wanted = _settings(rule, names, model, template, max_tokens, cache)
-    records, progress, reading = options.read_pools(
-        pools, sample, format, map, turns, on_bad_row, options.beside(output, "bad", ".jsonl")
-    )
+    check_models(expand_indicators(wanted), settings)
+    if output.suffix.lower() != ".parquet":
+        raise FormatError(f"{output}: a side-car of scores is a parquet file; let its name end in .parquet")
+    bad_rows = side_path(output, "bad", ".jsonl")
+    options.check_outputs([output, bad_rows], pools, sample)
+    records, progress, reading = options.read_pools(pools, sample, format, map, turns, on_bad_row, bad_rows)
     scores = score_records(records.frame, wanted, settings=settings, progress=progress)
     scores.write(output)
     typer.echo(f"{output}: {scores.frame.height:,} rows")
@@ -67,9 +72,7 @@ def score(
         )
         typer.echo(f"  {name:14} {middle}, {column.null_count():,} null")
     stages = {"reading": reading} | scores.timings
-    typer.echo(
-        "time: " + ", ".join(f"{stage} {format_seconds(seconds)}" for stage, seconds in stages.items())
-    )
+    typer.echo(f"Time: {options.times(stages)}")
 
 
 def _settings(

@@ -9,13 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from imine._cli import _options as options
-from imine.errors import SelectionError
-from imine.progress import Progress, format_seconds
+from imine.progress import format_seconds
 
 if TYPE_CHECKING:
-    from imine.indicators.score import Scores
     from imine.records import RecordSet
-    from imine.rules import Rule
     from imine.selection import Selection
 
 
@@ -51,7 +48,8 @@ def select(
 
     Example: imine select pool.jsonl --top 5000 -o mined.jsonl
     """
-    from imine.indicators.score import Scores
+    from imine._cli._summary import show_selection
+    from imine.indicators.score import Scores, check_models, settings_for_rule
     from imine.rules import DEFAULT_RULE, load_rule
     from imine.selection import Request, check_available
     from imine.selection import select as select_records
@@ -60,73 +58,49 @@ def select(
     loaded = load_rule(rule or DEFAULT_RULE)
     given = Scores.read(scores) if scores else None
     check_available(loaded, given.frame.columns if given else ())
-    _check_output(output)
+    if given is None:
+        check_models(loaded.indicators, settings_for_rule(loaded))
+    files = _outputs(output, write_scores=given is None)
+    options.check_outputs(files.values(), pools, sample, [scores, loaded.path])
     records, progress, reading = options.read_pools(
-        pools, sample, format, map, turns, on_bad_row, options.beside(output, "bad", ".jsonl")
+        pools, sample, format, map, turns, on_bad_row, files["bad rows"]
     )
-    made = given or _score(records, loaded, progress)
     start = time.perf_counter()
     selection = select_records(
-        records.frame, loaded, top=top, fraction=fraction, threshold=threshold, scores=made,
-        allow_mismatch=allow_mismatch,
+        records.frame, loaded, top=top, fraction=fraction, threshold=threshold, scores=given,
+        allow_mismatch=allow_mismatch, progress=progress,
     )  # fmt: skip
-    choosing = time.perf_counter() - start
+    assert selection.scores is not None
+    scoring = selection.scores.timings
+    choosing = time.perf_counter() - start - sum(scoring.values())
     start = time.perf_counter()
-    files = _write(records, selection, made, output, write_scores=given is None)
-    stages = (
-        {"reading": reading} | made.timings | {"choosing": choosing, "writing": time.perf_counter() - start}
-    )
-    _report(selection, loaded, made, records, files, stages)
+    _write(records, selection, files)
+    stages = {"reading": reading} | scoring | {"choosing": choosing, "writing": time.perf_counter() - start}
+    if not records.bad_rows:
+        del files["bad rows"]
+    show_selection(selection, loaded, records.frame, files)
+    typer.echo(f"Time: {options.times(stages)}; together {format_seconds(sum(stages.values()))}")
 
 
-def _check_output(output: Path) -> None:
-    """An output that cannot be written is told before the work, not after it."""
-    from imine.records.storage import target_container
+def _outputs(output: Path, *, write_scores: bool) -> dict[str, Path]:
+    from imine.records.storage import side_path
 
-    target_container(output)
-    if not output.resolve().parent.is_dir():
-        raise SelectionError(f"the folder of {output} does not exist; make it, or name another output")
-
-
-def _score(records: RecordSet, rule: Rule, progress: Progress) -> Scores:
-    from imine.indicators.score import score, settings_for_rule
-
-    return score(records.frame, list(rule.indicators), settings=settings_for_rule(rule), progress=progress)
-
-
-def _write(
-    records: RecordSet, selection: Selection, scores: Scores, output: Path, *, write_scores: bool
-) -> dict[str, Path]:
-    assert selection.rejected is not None
     files = {
         "mined rows": output,
-        "rejected rows": options.beside(output, "rejected"),
-        "predictions": options.beside(output, "selection", ".parquet"),
+        "rejected rows": side_path(output, "rejected"),
+        "predictions": side_path(output, "selection", ".parquet"),
+        "bad rows": side_path(output, "bad", ".jsonl"),
     }
+    return files | {"scores": side_path(output, "scores", ".parquet")} if write_scores else files
+
+
+def _write(records: RecordSet, selection: Selection, files: dict[str, Path]) -> None:
+    import polars as pl
+
+    assert selection.scores is not None
     records.write(files["mined rows"], selection.kept_ids)
-    reasons = selection.rejected.select("id", "imine_reason")
+    reasons = selection.table.filter(~pl.col("kept")).select("id", pl.col("reason").alias("imine_reason"))
     records.write(files["rejected rows"], selection.rejected_ids, extra=reasons)
     selection.write_table(files["predictions"])
-    if write_scores:
-        files["scores"] = options.beside(output, "scores", ".parquet")
-        scores.write(files["scores"])
-    return files
-
-
-def _report(
-    selection: Selection,
-    rule: Rule,
-    scores: Scores,
-    records: RecordSet,
-    files: dict[str, Path],
-    stages: dict[str, float],
-) -> None:
-    from imine._cli._summary import show_selection
-
-    show_selection(selection, rule, scores.frame, records.frame, files)
-    total = sum(stages.values())
-    typer.echo(
-        "Time: "
-        + ", ".join(f"{stage} {format_seconds(seconds)}" for stage, seconds in stages.items())
-        + f"; together {format_seconds(total)}"
-    )
+    if "scores" in files:
+        selection.scores.write(files["scores"])

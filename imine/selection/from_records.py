@@ -90,6 +90,7 @@ def select(
     kept, rejected = _records(data, selection.table)
     return replace(
         selection,
+        scores=scores,
         kept=kept,
         rejected=rejected,
         fingerprints={n: f for n, f in scores.fingerprints.items() if n in rule.indicators},

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from imine.rules import MeanPrediction
 from imine.rules.files import replace_file
+
+if TYPE_CHECKING:
+    from imine.indicators.score import Scores
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,6 +35,7 @@ class Selection:
         rule_name, rule_sha256: the rule.
         fingerprints: how the scores were made, by indicator.
         notes: what a reader should know, warnings included.
+        scores: the scores that were chosen by; ``None`` when only a frame of them was given.
         kept, rejected: the records themselves in rank order, ``rejected`` with the column ``imine_reason``;
             ``None`` when only scores were given.
     """
@@ -47,6 +51,7 @@ class Selection:
     rule_sha256: str
     fingerprints: dict[str, dict[str, Any]]
     notes: tuple[str, ...]
+    scores: Scores | None = None
     kept: pl.DataFrame | None = None
     rejected: pl.DataFrame | None = None
 
