@@ -42,10 +42,16 @@ def test_the_wheel_alone_imports_both_packages(tmp_path: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
         archive.extractall(tmp_path / "site")
-    for needed in ("imine/py.typed", "imine/sample/instructions.jsonl", "imine_kernels/lexical.py",
-                   "imine/rules/smollm2_135m/rule.json", "imine/rules/smollm2_135m/runs.parquet",
-                   "imine/rules/smollm2_135m/rule.reference.npz"):  # fmt: skip
-        assert needed in names
+    shipped = [
+        f"imine/rules/smollm2_135m/{file}"
+        for file in ("rule.json", "runs.parquet", "reference.npz", "study.toml")
+    ]
+    assert {
+        "imine/py.typed",
+        "imine/sample/instructions.jsonl",
+        "imine_kernels/lexical.py",
+        *shipped,
+    } <= names
     code = (
         f"import sys; sys.path.insert(0, {str(tmp_path / 'site')!r})\n"
         "import imine, imine_kernels\nprint(imine.__file__); print(imine_kernels.__file__)\n"

@@ -79,7 +79,7 @@ def list_rules() -> list[RuleEntry]:
 
 def _shipped() -> Iterator[Path]:
     yield from sorted((_HOME / "data").glob("*.json"))
-    yield from sorted(_HOME.glob("*/rule.json"))
+    yield from sorted(_HOME.glob("*/rule*.json"))
 
 
 def _looks_like_path(rule: str) -> bool:

@@ -1,0 +1,77 @@
+"""The rules that the package ships: held to the runs that it ships, and usable with the embedded models."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+import imine
+from imine.indicators.score import planned_fingerprints, settings_for_rule
+from imine.rules import DEFAULT_RULE, compare_fingerprints, list_rules
+
+ROOT = Path(__file__).resolve().parents[1]
+HOME = ROOT / "imine" / "rules" / "smollm2_135m"
+
+
+def shipping() -> Any:
+    spec = importlib.util.spec_from_file_location(
+        "fit_shipped_rules", ROOT / "tools" / "fit_shipped_rules.py"
+    )
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_rules_are_listed() -> None:
+    names = [entry.name for entry in list_rules()]
+    assert names == ["instructmining-v1", "instructmining-v2", DEFAULT_RULE, f"{DEFAULT_RULE}-perplexity"]
+
+
+@pytest.mark.parametrize("file", ["rule.json", "rule_perplexity.json"])
+def test_a_fit_of_the_shipped_runs_gives_the_shipped_rule(file: str) -> None:
+    shipped, again = imine.load_rule(HOME / file), shipping().fitted(file)
+    assert shipped.indicators == again.indicators
+    for old, new in zip((shipped.intercept, *shipped.terms), (again.intercept, *again.terms), strict=True):
+        assert new.coefficient == pytest.approx(old.coefficient, rel=1e-9)
+        assert new.std_error == pytest.approx(old.std_error, rel=1e-9)
+    assert shipped.held_out is not None
+    assert again.held_out.press_r2 == pytest.approx(shipped.held_out.press_r2, abs=1e-9)
+    assert again.provenance.runs_sha256 == shipped.provenance.runs_sha256
+    assert again.fingerprints == shipped.fingerprints
+
+
+def test_the_runs_are_numbers_without_text() -> None:
+    runs = pl.read_parquet(HOME / "runs.parquet")
+    assert runs.height >= 30
+    assert {name for name, dtype in runs.schema.items() if not dtype.is_numeric()} <= {"run_id"}
+    with np.load(HOME / "reference.npz", allow_pickle=False) as file:
+        assert set(file.files) == {"name", "keys", "embeddings", "encoder_sha256"}
+        assert all(len(key) == 32 for key in file["keys"]), "hashes of content, not content"
+
+
+@pytest.mark.models
+@pytest.mark.parametrize("file", ["rule.json", "rule_perplexity.json"])
+def test_models_converted_here_are_those_of_the_rule(file: str, embedded_models: None) -> None:
+    rule = imine.load_rule(HOME / file)
+    planned = planned_fingerprints(rule.indicators, settings_for_rule(rule))
+    assert compare_fingerprints(rule.fingerprints, planned) == []
+
+
+@pytest.mark.models
+def test_the_default_rule_mines_the_sample(embedded_models: None, tmp_path: Path) -> None:
+    from imine.sample import load_sample
+
+    selection = imine.select(load_sample(), DEFAULT_RULE, fraction=0.25)
+    assert selection.kept is not None
+    assert selection.kept.height == round(0.25 * selection.table["predicted_log_loss"].count())
+    assert selection.table.filter("kept")["predicted_log_loss"].max() == selection.cut
+    assert selection.kept_mean is not None
+    assert selection.all_mean is not None
+    assert selection.kept_mean.value < selection.all_mean.value
