@@ -90,7 +90,7 @@ def format_seconds(seconds: float) -> str:
 
     Examples:
         >>> format_seconds(0.25), format_seconds(75), format_seconds(7300)
-        ('0.25 s', '1 min 15 s', '2 h 02 min')
+        ('0.25 s', '1 min 15 s', '2 h 01 min')
     """
     if seconds < 60:
         return f"{seconds:.2f} s" if seconds < 10 else f"{seconds:.0f} s"

@@ -119,6 +119,10 @@ def test_a_file_that_is_no_reference_set_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x.npz").write_bytes(b"nothing")
     with pytest.raises(RuleError, match="no reference set"):
         ReferenceSet.load(tmp_path / "x.npz")
+    np.savez(tmp_path / "z.npz", name=np.array("cut off"))
+    (tmp_path / "z.npz").write_bytes((tmp_path / "z.npz").read_bytes()[:60])
+    with pytest.raises(RuleError, match="no reference set"):
+        ReferenceSet.load(tmp_path / "z.npz")
     np.savez(tmp_path / "y.npz", name=np.array([{"a": 1}], dtype=object))
     with pytest.raises(RuleError, match="no reference set"):
         ReferenceSet.load(tmp_path / "y.npz")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -84,7 +85,7 @@ class ReferenceSet:
                     file["embeddings"].astype(np.float32),
                     str(file["encoder_sha256"]),
                 )
-        except (OSError, KeyError, ValueError) as error:
+        except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
             raise RuleError(f"{path}: no reference set of neighbours can be read there: {error}") from error
 
 

@@ -122,7 +122,7 @@ def check_available(rule: Rule, scored: Sequence[str] = ()) -> None:
         "Nothing was done. Indicator and model:\n" + "\n".join(lines) + "\n"
         "Score them elsewhere into a parquet file with the columns id and "
         + ", ".join(absent)
-        + ", and pass it as the scores (--scores FILE), or choose another rule (imine rules)."
+        + ", and pass it on (imine select --scores FILE), or choose another rule (imine rules)."
     )
 
 
