@@ -136,6 +136,20 @@ COLUMNS: dict[str, ColumnSpec] = {
             "the response has no tokens, or none is left after truncation",
         ),
         _spec(
+            "log_perplexity",
+            "likelihood",
+            "Float64",
+            "nats a token",
+            0,
+            None,
+            "more surprising response",
+            "natural logarithm of the perplexity",
+            "Mean negative log-likelihood of the response tokens given the templated prompt: the logarithm of "
+            "`perplexity`. Perplexities of one-word responses reach millions, and a mean of them is that of a few "
+            "rows; the mean of their logarithms is not.",
+            "the response has no tokens, or none is left after truncation",
+        ),
+        _spec(
             "knn_6",
             "neighbors",
             "Float64",

@@ -34,6 +34,8 @@ def test_a_value_or_a_reason_never_both(settings: ScoreSettings) -> None:
         assert spec.low is not None
         assert column.drop_nulls().min() >= spec.low
     assert scores.frame["perplexity"].null_count() == 3, "the three rows with an empty output"
+    logarithms = scores.frame["perplexity"].log()
+    assert (scores.frame["log_perplexity"] - logarithms).abs().max() < 1e-12
     assert set(scores.timings) == {"lexical", "tokens", "likelihood", "neighbors"}
 
 

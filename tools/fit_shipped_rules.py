@@ -3,9 +3,9 @@
     python tools/fit_shipped_rules.py [RESULTS]
 
 RESULTS is the folder of a finished run of imine/rules/smollm2_135m/study.toml: its runs and its reference set are
-taken over first. The terms were fixed before the losses were seen: all indicators of the study for
-``smollm2-135m-perplexity``; all but perplexity, which costs a forward pass of the base model for every row, for
-``smollm2-135m``.
+taken over first. ``smollm2-135m`` leaves perplexity out, which costs a forward pass of the base model for every row;
+``smollm2-135m-perplexity`` has it as its logarithm, since means of raw perplexities are those of a few one-word
+responses. Both were settled by cost and by the spread of the indicators, not by the losses.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ HOME = Path(__file__).resolve().parents[1] / "imine" / "rules" / "smollm2_135m"
 CHEAP = ["input_length", "output_length", "mtld", "knn_6"]
 RULES = {
     "rule.json": ("smollm2-135m", CHEAP),
-    "rule_perplexity.json": ("smollm2-135m-perplexity", [*CHEAP, "perplexity"]),
+    "rule_perplexity.json": ("smollm2-135m-perplexity", [*CHEAP, "log_perplexity"]),
 }
 TITLE = "SmolLM2-135M-Instruct on seven open pools, Self-Instruct and MT-bench, CPU-sized"
 ABOUT = (

@@ -24,12 +24,12 @@ _WORTH_A_PREFIX = 16
 
 
 def perplexity_fingerprint(
-    model_name: str, model_sha256: str, tokenizer_sha256: str, template: Template, max_tokens: int
+    name: str, model_name: str, model_sha256: str, tokenizer_sha256: str, template: Template, max_tokens: int
 ) -> dict[str, Any]:
-    """What makes a perplexity column."""
+    """What makes a column of perplexities or of their logarithms."""
     return {
-        "indicator": "perplexity",
-        "version": COLUMNS["perplexity"].version,
+        "indicator": name,
+        "version": COLUMNS[name].version,
         "model": {"name": model_name, "sha256": model_sha256},
         "tokenizer": {"name": model_name, "sha256": tokenizer_sha256},
         "template": {"name": template.name, "sha256": template.sha256},

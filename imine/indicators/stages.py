@@ -64,7 +64,7 @@ def _likelihood(
     from imine.indicators.likelihood import score_perplexity
 
     fingerprint = _plan_likelihood("perplexity", settings)
-    values = score_perplexity(
+    perplexity = score_perplexity(
         records,
         content_keys(records),
         model_name=settings.model,
@@ -73,17 +73,18 @@ def _likelihood(
         store=ScoreStore("perplexity", fingerprint, pl.Float64, settings.cache),
         progress=progress,
     )
-    return dict.fromkeys(names, (values, fingerprint))
+    values = {"perplexity": perplexity, "log_perplexity": perplexity.with_columns(pl.col("value").log())}
+    return {name: (values[name], _plan_likelihood(name, settings)) for name in names}
 
 
-def _plan_likelihood(_: str, settings: ScoreSettings) -> dict[str, Any]:
+def _plan_likelihood(name: str, settings: ScoreSettings) -> dict[str, Any]:
     from imine.indicators.likelihood import perplexity_fingerprint
     from imine.indicators.models import model_path, model_sha256, tokenizer_sha256
 
     weights = model_sha256(model_path(settings.model))
     tokenizer = tokenizer_sha256(settings.model)
     return perplexity_fingerprint(
-        settings.model, weights, tokenizer, settings.prompt_template(), settings.max_tokens
+        name, settings.model, weights, tokenizer, settings.prompt_template(), settings.max_tokens
     )
 
 

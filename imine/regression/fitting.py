@@ -25,7 +25,8 @@ from imine.rules.reference import remember_reference
 from imine.rules.rule import Estimate, FitStatistics, FittedRange, Provenance, Rule, Term
 
 # Words and tokens measure the same length: together they would only blur each other's coefficients.
-_TOKENS_FOR_WORDS = {"input_words": "input_length", "output_words": "output_length"}
+# Columns that say the same in another unit: with both there, the second is fitted.
+_TWINS = {"input_words": "input_length", "output_words": "output_length", "perplexity": "log_perplexity"}
 
 
 def fit(
@@ -46,7 +47,7 @@ def fit(
         runs: one row a run: subset means of the indicators, ``<indicator>__sd``, losses; or the path of such
             a ``runs.parquet``, with the ``reference.npz`` of its neighbours beside it.
         terms: indicators to regress on; by default every indicator in ``runs``, where a length is there in
-            words and in tokens the one in tokens.
+            words and in tokens the one in tokens, and of perplexity and its logarithm the logarithm.
         target: column of positive losses.
         name: name of the rule; by default that of the study.
         level: confidence level of the stored intervals, between 0 and 1.
@@ -115,15 +116,15 @@ def _terms(frame: pl.DataFrame, terms: Sequence[str] | None) -> tuple[tuple[str,
             raise RegressionError(f"terms must be a list of at least one indicator; got {terms!r}")
         return tuple(terms), []
     present = [name for name in COLUMNS if name in frame.columns]
-    left_out = [word for word, token in _TOKENS_FOR_WORDS.items() if word in present and token in present]
+    left_out = [word for word, twin in _TWINS.items() if word in present and twin in present]
     chosen = tuple(name for name in present if name not in left_out)
     if not chosen:
         raise RegressionError(
             f"the runs hold none of the indicators {', '.join(COLUMNS)}; name the terms. "
             f"Columns: {', '.join(frame.columns)}"
         )
-    pairs = [f"{word} left out in favour of {_TOKENS_FOR_WORDS[word]}" for word in left_out]
-    return chosen, [f"Lengths were there in words and in tokens: {', '.join(pairs)}."] if pairs else []
+    pairs = [f"{word} left out in favour of {_TWINS[word]}" for word in left_out]
+    return chosen, [f"The same in two units: {', '.join(pairs)}."] if pairs else []
 
 
 def _check_columns(frame: pl.DataFrame, terms: Sequence[str], target: str) -> None:

@@ -121,7 +121,7 @@ class IndicatorsConfig(_Section):
         encoder: sentence encoder of the nearest-neighbour indicators, an embedded model or a folder.
     """
 
-    names: tuple[str, ...] = ("input_length", "output_length", "mtld", "perplexity", "knn_6")
+    names: tuple[str, ...] = ("input_length", "output_length", "mtld", "log_perplexity", "knn_6")
     encoder: str = "all-minilm-l6-v2"
 
     @field_validator("names")
