@@ -17,8 +17,10 @@ install: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt
 	@echo "== setting up $(VENV) (some two minutes, 2 GB; once)"
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -c "import sys; sys.exit(sys.version_info < (3, 11))" || (echo "imine needs Python 3.11 or newer; name one: make PYTHON=python3.12 ..." && exit 1)
+	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11))" || \
+		(echo "imine needs Python 3.11 or newer; name one: make PYTHON=python3.12 ..." && exit 1)
+	@$(BIN)/python -c "import sys, pip; sys.exit(sys.version_info < (3, 11))" 2>/dev/null || \
+		$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[train,dev]"
 	@touch $(STAMP)
 

@@ -11,16 +11,6 @@ from imine.indicators.models import MODELS, model_path
 # Threads of OpenMP spin while they wait, and on a busy machine keep each other from working: tiny models suffer most.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
-DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data"
-
-
-@pytest.fixture(scope="session")
-def shared_data() -> Path:
-    """The folder of real pools and evaluation sets, which a clone alone does not have."""
-    if not DATA.is_dir():
-        pytest.skip(f"needs the real data sets in {DATA}")
-    return DATA
-
 
 @pytest.fixture(scope="session")
 def tiny_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:

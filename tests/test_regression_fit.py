@@ -280,3 +280,25 @@ def test_table_shows_every_term_and_no_line_is_cut():
     body = narrow.split("\n\n")[1:-1]
     assert len(body) > 1
     assert max(len(line) for block in body for line in block.splitlines()) <= 60
+
+
+def test_a_logarithm_is_preferred_to_perplexity_itself():
+    runs = made_up_runs().with_columns(log_perplexity=pl.col("perplexity").log())
+    rule = imine.fit(runs)
+    assert rule.indicators == ("input_words", "mtld", "output_length", "log_perplexity")
+    assert any("perplexity left out in favour of log_perplexity" in note for note in rule.notes)
+
+
+def test_means_over_a_part_of_a_set_and_unfinished_studies_are_noted():
+    rng = np.random.default_rng(3)
+    runs = made_up_runs().with_columns(
+        n_examples=pl.lit(32), mtld__n=pl.Series(rng.integers(9, 31, 30)), perplexity__n=pl.lit(32)
+    )
+    rule = imine.fit(runs, metadata={"study": {"name": "s", "finished": 30, "subsets": 40}})
+    (part,) = [note for note in rule.notes if "rows that have it" in note]
+    least, most = runs["mtld__n"].min() / 32, runs["mtld__n"].max() / 32
+    assert part.startswith(
+        f"mtld: a set's mean is that of its rows that have it, in these runs {least:.0%} to {most:.0%}"
+    )
+    assert "The study is not finished: 30 of 40 runs." in rule.notes
+    assert rule.set_size == (32, 32)

@@ -23,8 +23,8 @@ def show_selection(selection: Selection, rule: Rule, records: pl.DataFrame, file
     console.print(f"\nKept {kept:,} of {total:,} rows ({selection.request}) by the rule {rule.name}.")
     if selection.kept_mean is not None and selection.all_mean is not None:
         console.print(
-            f"Predicted log loss after finetuning: {_mean(selection.kept_mean)} on the kept rows, "
-            f"{_mean(selection.all_mean)} on all."
+            f"Expected log loss after finetuning, by the means of the indicators: {_mean(selection.kept_mean)} "
+            f"for the kept rows, {_mean(selection.all_mean)} for all rows with a prediction."
         )
     console.print(_term_table(selection, rule))
     _show_examples(console, selection, records)
@@ -38,7 +38,8 @@ def show_selection(selection: Selection, rule: Rule, records: pl.DataFrame, file
 def _mean(prediction: MeanPrediction) -> str:
     if prediction.low is None:
         return f"{prediction.value:.4f}"
-    return f"{prediction.value:.4f} ({prediction.level:.0%} interval {prediction.low:.4f} to {prediction.high:.4f})"
+    level = f"{prediction.level:.0%}"
+    return f"{prediction.value:.4f} ({level} interval of the expectation {prediction.low:.4f} to {prediction.high:.4f})"
 
 
 def _term_table(selection: Selection, rule: Rule) -> Table:

@@ -27,7 +27,9 @@ def select(
     ] = Path("mined.jsonl"),
     rule: Annotated[str, typer.Option("--rule", help="Rule by name or file; imine rules lists them.")] = "",
     top: Annotated[int | None, typer.Option("--top", help="Keep so many rows.")] = None,
-    fraction: Annotated[float | None, typer.Option("--fraction", help="Keep this share of the rows.")] = None,
+    fraction: Annotated[
+        float | None, typer.Option("--fraction", help="Keep this share of the rows with a prediction.")
+    ] = None,
     threshold: Annotated[
         float | None, typer.Option("--threshold", help="Keep rows with a predicted log loss of at most this.")
     ] = None,

@@ -204,6 +204,7 @@ def _rule(
     terms = results.names[1:]
     study = facts.get("study") or {}
     known = facts.get("fingerprints") or {}
+    notes = [*notes, *_part_notes(frame, terms), *_study_notes(study)]
     unknown = [term for term in terms if term not in known]
     if unknown:
         notes = [*notes, f"The runs hold no fingerprint of {', '.join(unknown)}: scores cannot be checked."]
@@ -222,6 +223,7 @@ def _rule(
         df_resid=results.df_resid,
         sigma=results.sigma,
         n_runs=results.n_runs,
+        set_size=_set_size(frame),
         fit=_statistics(results),
         held_out=leave_one_out(results),
         terms_tried=terms,
@@ -234,6 +236,36 @@ def _rule(
         ),
         notes=tuple(notes),
     )
+
+
+def _set_size(frame: pl.DataFrame) -> tuple[int, int] | None:
+    if "n_examples" not in frame.columns:
+        return None
+    sizes = frame["n_examples"].cast(pl.Int64)
+    return int(sizes.min()), int(sizes.max())  # type: ignore[arg-type]
+
+
+def _part_notes(frame: pl.DataFrame, terms: Sequence[str]) -> list[str]:
+    """Means that are those of a part of the set: which rows have the indicator may itself tell of the set."""
+    notes = []
+    for term in terms:
+        count = f"{term}__n"
+        if count not in frame.columns or "n_examples" not in frame.columns:
+            continue
+        shares = frame.select(pl.col(count) / pl.col("n_examples")).to_series().drop_nulls().to_list()
+        if shares and min(shares) < 1:
+            notes.append(
+                f"{term}: a set's mean is that of its rows that have it, in these runs {min(shares):.0%} to "
+                f"{max(shares):.0%} of them; where that is little, the mean says little of the set."
+            )
+    return notes
+
+
+def _study_notes(study: Mapping[str, Any]) -> list[str]:
+    finished, planned = study.get("finished"), study.get("subsets")
+    if isinstance(finished, int) and isinstance(planned, int) and finished < planned:
+        return [f"The study is not finished: {finished} of {planned} runs."]
+    return []
 
 
 def _estimates(results: OlsResults, level: float) -> list[dict[str, Any]]:

@@ -173,6 +173,7 @@ class Rule(_Part):
         level: confidence level of the stored intervals.
         intercept, terms: the coefficients.
         covariance: of the coefficients, intercept first, then the terms in order; row by row.
+        set_size: fewest and most examples of the sets that were fitted.
         df_resid, sigma, n_runs: residual degrees of freedom and standard deviation, and the number of runs.
         fit, held_out: in-sample statistics and out-of-sample error.
         terms_tried: every indicator that was a candidate.
@@ -193,6 +194,7 @@ class Rule(_Part):
     df_resid: int | None = Field(default=None, ge=1)
     sigma: Spread | None = None
     n_runs: int | None = Field(default=None, ge=1)
+    set_size: tuple[int, int] | None = None
     fit: FitStatistics | None = None
     held_out: HeldOut | None = None
     terms_tried: tuple[str, ...] = ()

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from imine.rules.rule import Estimate, Rule, Term
 
 WEAK_BELOW = 0.3
+LITTLE_BELOW = 0.05
 """PRESS R2 under which a rule is called weak."""
 
 
@@ -132,6 +133,11 @@ def _band(rule: Rule) -> str:
             "This rule predicts nothing out of sample: left out one at a time, the runs are predicted no "
             f"better than by their mean (PRESS R2 = {r2:.2f}). Do not choose data by it."
         )
+    if r2 < LITTLE_BELOW:
+        return (
+            f"This rule predicts next to nothing out of sample: left out one at a time, {100 * r2:.1f} % of the "
+            f"variance of the runs' log loss is predicted (PRESS R2 = {r2:.3f})."
+        )
     ranked = "" if rank is None else f"; rank correlation {rank:.2f}"
     how = "predicts weakly" if r2 < WEAK_BELOW else "predicts"
     return (
@@ -154,7 +160,7 @@ def _statistics(rule: Rule) -> list[str]:
     ratios = [(name, span.spread_ratio) for name, span in rule.ranges.items() if span.spread_ratio]
     if ratios:
         lines.append(
-            "Single examples spread wider than the subset means that were fitted, by the factor: "
+            "Spread of single examples over spread of the subset means that were fitted: "
             + ", ".join(f"{name} {ratio:.1f}" for name, ratio in ratios)
             + ". Levels predicted for single examples are extrapolated."
         )

@@ -227,6 +227,12 @@ def _notes(
     unknown = [name for name in rule.indicators if name not in rule.ranges]
     if unknown:
         notes.append(f"The rule gives no fitted range of {', '.join(unknown)}: extrapolation cannot be told.")
+    kept = int(table["kept"].sum())
+    if rule.set_size and kept and not rule.set_size[0] <= kept <= rule.set_size[1]:
+        notes.append(
+            f"The rule was fitted on sets of {_sizes(rule.set_size)} examples, {kept:,} are kept: the level of its "
+            "predictions and their intervals are for sets of its own size."
+        )
     for name in kept_mean.outside if kept_mean else ():
         span = rule.ranges[name]
         mean = table.filter("kept").select(pl.col(name).cast(pl.Float64).mean()).item()
@@ -240,6 +246,11 @@ def _notes(
             "this choice is no better founded than a random one."
         )
     return notes
+
+
+def _sizes(bounds: tuple[int, int]) -> str:
+    low, high = bounds
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
 
 def _counts(request: Request, predicted: int, table: pl.DataFrame) -> list[str]:
