@@ -47,6 +47,13 @@ def test_defaults_and_paths(tmp_path: Path) -> None:
     assert (study.config.finetune.learning_rate, study.config.finetune.dtype) == (2e-4, "float32")
 
 
+def test_models_lie_relative_to_the_file(tmp_path: Path) -> None:
+    study = load_study(write(tmp_path, GOOD))
+    assert study.resolve_model("all-minilm-l6-v2") == "all-minilm-l6-v2"
+    assert study.resolve_model("models/own") == str(tmp_path / "models" / "own")
+    assert study.resolve_model("/models/own") == "/models/own"
+
+
 def test_the_example_is_a_study_and_names_every_key() -> None:
     text = resources.files("imine.study").joinpath("example.toml").read_text(encoding="utf-8")
     tomllib.loads(text)
@@ -80,7 +87,7 @@ def test_the_example_loads(tmp_path: Path) -> None:
         (
             'path = "a.jsonl"',
             'file = "a"',
-            r"pools\[1\]\.file: unknown key; allowed: name, path, rows, alpha",
+            r"pools\[1\]\.file: unknown key; allowed: name, path, rows, format, .*alpha",
         ),
         ('name = "a"', 'name = "A b"', r"pools\[1\]\.name: string should match pattern"),
         ("[design]", "[design]\nalpha = -1", r"design\.alpha: input should be greater than 0"),
@@ -97,6 +104,31 @@ def test_the_example_loads(tmp_path: Path) -> None:
             r"finetune\.zero_stage: input should be 0, 1, 2 or 3",
         ),
         ("[design]", '[indicators]\nnames = ["mltd"]\n[design]', r"no indicator mltd; allowed: .*mtld"),
+        (
+            "[design]",
+            "[indicators]\nnames = []\n[design]",
+            r"indicators\.names: tuple should have at least 1",
+        ),
+        (
+            "[design]",
+            '[indicators]\nnames = ["mtld", "mtld"]\n[design]',
+            r"indicators\.names: the indicator mtld stands twice",
+        ),
+        (
+            "[design]",
+            "[finetune]\nmax_tokens = 8\n[design]",
+            r"max_tokens: input .* equal to 16 \(given: 8\)",
+        ),
+        (
+            'path = "a.jsonl"',
+            'path = "a.jsonl"\nformat = "xls"',
+            r"pools\[1\]\.format: format 'xls' is not known; allowed: auto",
+        ),
+        (
+            'path = "a.jsonl"',
+            'path = "a.jsonl"\nturns = "all"',
+            r"pools\[1\]\.turns: input should be 'first', 'last'",
+        ),
         ("[design]", "[tuning]\n[design]", r"tuning: unknown key; allowed: name, seed, out, pools"),
         (
             "[[evaluation]]",
@@ -122,5 +154,7 @@ def test_the_recipe_leaves_out_what_may_change(tmp_path: Path) -> None:
     recipe = load_study(write(tmp_path, GOOD)).config.recipe()
     assert recipe["pools.a.rows"] is None
     assert recipe["finetune.learning_rate"] == 2e-4
-    assert not {"out", "design.subsets", "finetune.threads", "pools.a.path"} & set(recipe)
+    assert recipe["pools (order)"] == ["a"]
+    speed = {"finetune.threads", "finetune.micro_tokens", "finetune.zero_stage", "design.reference_rows"}
+    assert not ({"out", "design.subsets", "finetune.model", "pools.a.path"} | speed) & set(recipe)
     assert set(StudyConfig.model_fields) - {key.split(".")[0] for key in recipe} == {"out", "indicators"}

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
 
-from imine.errors import StudyConfigError, StudyError
+from imine.errors import BadRowError, FormatError, StudyConfigError, StudyError
 from imine.progress import SilentProgress
 from imine.study.config import Study, check_config
 from imine.study.design import design_frame, draw_subset
@@ -113,11 +114,10 @@ def test_the_guard_leaves_out_prompts_of_evaluation_sets_and_empty_responses(tmp
     notes = Notes()
     data = load_data(study(tmp_path, {"a": rows, "evaluation": EVALUATION}), progress=notes)
     assert sorted(data.pools["a"]["output"]) == ["Apple", "Hm"]
-    assert (
-        "pool a: 2 candidates of 6 rows; 1 with an empty response left out; 3 with a prompt of an"
-        in notes.lines[1]
-    )
-    assert "2 of 4 rows; 1 with an empty response left out" in notes.lines[0]
+    said = "\n".join(notes.lines)
+    assert "pool a: 2 candidates of 6 rows; 1 with an empty response left out; 3 with a prompt of an" in said
+    assert "2 of 4 rows; 1 with an empty response left out" in said
+    assert f"{tmp_path / 'a.parquet'}: parquet, layout alpaca" in said
 
 
 def test_the_cap_and_the_evaluation_part_are_seeded_and_fixed(tmp_path: Path) -> None:
@@ -152,3 +152,45 @@ def test_a_pool_that_is_not_there(tmp_path: Path) -> None:
     (tmp_path / "a.parquet").unlink()
     with pytest.raises(StudyConfigError, match=r"pools\.a\.path: there is no file .*a\.parquet"):
         load_data(there)
+
+
+def lines(path: Path, *rows: str) -> None:
+    path.write_text("".join(f"{row}\n" for row in rows), encoding="utf-8")
+
+
+def test_bad_rows_are_counted_and_written_aside_where_they_are_skipped(tmp_path: Path) -> None:
+    skip = study(tmp_path, {"a": [], "evaluation": EVALUATION}, path="a.jsonl", on_bad_row="skip")
+    lines(tmp_path / "a.jsonl", '{"instruction": "Hum.", "output": "Hm"}', '{"instruction": "Go.", "outp')
+    notes = Notes()
+    data = load_data(skip, out=tmp_path, progress=notes)
+    assert data.pools["a"]["output"].to_list() == ["Hm"]
+    assert any("pools.a: 1 bad rows were skipped and written to" in line for line in notes.lines)
+    aside = pl.read_ndjson(tmp_path / "bad-a.jsonl")
+    assert aside["line"].to_list() == [2]
+    assert not (tmp_path / "bad-evaluation-e.jsonl").exists()
+    fail = study(tmp_path, {"a": [], "evaluation": EVALUATION}, path="a.jsonl")
+    with pytest.raises(
+        BadRowError, match=r"pools\.a: .*a\.jsonl, line 2: .*the keys format, map and on_bad_row"
+    ):
+        load_data(fail)
+
+
+def test_columns_and_turns_are_read_as_the_study_says(tmp_path: Path) -> None:
+    turns = ("Hum.", "Hm", "Again.", "Hmm")
+    roles = ("user", "assistant") * 2
+    messages = [{"role": r, "content": c} for r, c in zip(roles, turns, strict=True)]
+    said = study(tmp_path, {"a": [], "evaluation": EVALUATION}, path="a.jsonl", turns="joined")
+    lines(tmp_path / "a.jsonl", json.dumps({"messages": messages}))
+    assert "Hmm" in load_data(said).candidates["output"].item()
+    assert (
+        "Again."
+        not in load_data(study(tmp_path, {"a": [], "evaluation": EVALUATION}, path="a.jsonl"))
+        .candidates["instruction"]
+        .item()
+    )
+    lines(tmp_path / "a.jsonl", '{"ask": "Hum.", "say": "Hm"}')
+    columns = {"instruction": "ask", "output": "say"}
+    mapped = study(tmp_path, {"a": [], "evaluation": EVALUATION}, path="a.jsonl", map=columns)
+    assert load_data(mapped).candidates.select("instruction", "output").rows() == [("Hum.", "Hm")]
+    with pytest.raises(FormatError, match=r"pools\.a: .*the keys format, map and on_bad_row"):
+        load_data(study(tmp_path, {"a": [], "evaluation": EVALUATION}, path="a.jsonl"))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import shutil
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,10 +16,12 @@ import polars as pl
 import pytest
 from typer.testing import CliRunner
 
-from imine.errors import StudyChangedError, StudyError
+from imine.errors import MissingExtraError, ModelNotFoundError, StudyChangedError, StudyError
 from imine.indicators.models import LoadedModel, load_causal_lm
 from imine.progress import SilentProgress
 from imine.study import load_study, run_study, study_status
+from imine.study import run as study_run
+from imine.study.evaluate import Evaluation
 from imine.study.ledger import Ledger, locked, read_ledger
 from imine.study.table import subset_means
 
@@ -94,6 +98,10 @@ learning_rate = 3e-3
 [indicators]
 names = ["output_length", "mtld"]
 """
+
+
+SHORT, LONG = STUDY[STUDY.index("[[pools]]") : STUDY.index("[[evaluation]]")].split("[[pools]]")[1:]
+POOLS, POOLS_SWAPPED = f"[[pools]]{SHORT}[[pools]]{LONG}", f"[[pools]]{LONG}[[pools]]{SHORT}"
 
 
 def make_folder(folder: Path) -> Path:
@@ -181,6 +189,7 @@ def test_the_metadata_say_what_made_the_table(undisturbed: Path) -> None:
     assert about["fingerprints"]["output_length"] == {"unit": "characters"}
     assert about["study"]["recipe"]["finetune.learning_rate"] == 3e-3
     assert about["study"]["pools"] == ["short", "long"]
+    assert about["study"]["model"].startswith("llama")
     assert {"torch", "transformers", "deepspeed", "imine"} <= set(about["versions"])
     # Nothing of the texts, and nothing of where files lie.
     assert not any(word in json.dumps(about) for word in (str(undisturbed), "jsonl", "quick"))
@@ -283,6 +292,11 @@ def test_other_indicators_need_no_finetune(study_file: Path, lm: LoadedModel) ->
         ("subsets = 4", "subsets = 3", r"design\.subsets: 4 when it was started, now 3"),
         ("rows = 12", "", r"pools\.long\.rows: 12 when it was started, now null"),
         ('name = "two"', 'name = "three"', r"evaluation\.two\.rows: null when it was started, now absent"),
+        (
+            POOLS,
+            POOLS_SWAPPED,
+            r'pools \(order\): \["short", "long"\] when it was started, now \["long", "short"\]',
+        ),
     ],
 )
 def test_a_changed_study_is_refused(study_file: Path, lm: LoadedModel, old: str, new: str, said: str) -> None:
@@ -311,6 +325,128 @@ def test_a_damaged_line_is_named(study_file: Path, lm: LoadedModel) -> None:
         go(study_file, lm)
 
 
+def edit(study_file: Path, change: Any) -> Path:
+    """Rewrite the ledger's records."""
+    path = study_file.parent / "out" / "ledger.jsonl"
+    records = [json.loads(line) for line in path.read_bytes().splitlines()]
+    path.write_text("".join(json.dumps(record) + "\n" for record in change(records)), encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("kept", [slice(1, None), slice(1, 2), slice(2, None)])
+def test_results_without_the_recipe_are_refused(study_file: Path, lm: LoadedModel, kept: slice) -> None:
+    before = edit(study_file, lambda records: records[kept]).read_bytes()
+    with pytest.raises(StudyError, match=r"record of the study is missing.*copy, or start anew in another"):
+        go(study_file, lm)
+    assert (study_file.parent / "out" / "ledger.jsonl").read_bytes() == before
+
+
+@pytest.mark.parametrize("damaged", [b'{"kind": "stu', b"null", b"\x00\x00"])
+def test_a_damaged_first_line_must_not_be_removed(study_file: Path, lm: LoadedModel, damaged: bytes) -> None:
+    path = study_file.parent / "out" / "ledger.jsonl"
+    path.write_bytes(b"\n".join([damaged, *path.read_bytes().split(b"\n")[1:]]))
+    with pytest.raises(StudyError, match=r"line 1: not a record .*copy, or start anew in another") as told:
+        go(study_file, lm)
+    assert "remove" not in str(told.value)
+
+
+def test_a_run_of_other_rows_is_named(study_file: Path, lm: LoadedModel) -> None:
+    edit(study_file, lambda records: [r | {"rows_sha256": "0"} if r.get("run") == 2 else r for r in records])
+    with pytest.raises(StudyError, match=r"run 2 was trained on other rows .*numpy.* was made with imine"):
+        go(study_file, lm)
+
+
+def test_a_changed_design_table_is_refused_without_false_certainty(study_file: Path, lm: LoadedModel) -> None:
+    path = study_file.parent / "out" / "design.parquet"
+    pl.read_parquet(path).with_columns(pl.col("id").reverse()).write_parquet(path)
+    with pytest.raises(StudyError, match=r"either this file was changed .*or numpy draws other rows"):
+        go(study_file, lm)
+    path.unlink()
+    go(study_file, lm)
+
+
+def test_before_the_baseline_another_recipe_takes_the_place_of_the_first(
+    tmp_path: Path, lm: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = make_folder(tmp_path / "early")
+    with monkeypatch.context() as patched:
+        patched.setattr(study_run, "evaluate", broken_after(0))
+        with pytest.raises(StudyError, match="the base model: the loss on evaluation set one is nan"):
+            go(file, lm)
+    file.write_text(STUDY.replace("seed = 5", "seed = 6").replace("subsets = 4", "subsets = 1"))
+    go(file, lm)
+    records = read_ledger(file.parent / "out" / "ledger.jsonl").records
+    assert [record["kind"] for record in records] == ["study", "study", "baseline", "run"]
+    assert [record["recipe"]["seed"] for record in records[:2]] == [5, 6]
+
+
+def broken_after(count: int) -> Any:
+    """Evaluation whose losses are none after so many calls."""
+    calls: list[int] = []
+
+    def evaluate(model: Any, rows: Any, **more: Any) -> Evaluation:
+        calls.append(len(rows))
+        value = math.nan if len(calls) > count else 1.0
+        return Evaluation(np.full(len(rows), value), np.ones(len(rows), dtype=np.int64))
+
+    return evaluate
+
+
+def test_a_loss_that_is_no_number_names_run_and_set(
+    tmp_path: Path, lm: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = make_folder(tmp_path / "diverged")
+    monkeypatch.setattr(study_run, "evaluate", broken_after(3))
+    with pytest.raises(StudyError, match="run 0: the loss on evaluation set two is nan; lower learning_rate"):
+        go(file, lm)
+    assert study_status(load_study(file)).done == 0
+
+
+def test_threads_are_those_of_the_study(tmp_path: Path, lm: LoadedModel) -> None:
+    import torch
+
+    before = torch.get_num_threads()
+    wanted = 1 if before > 1 else 2
+    file = make_folder(tmp_path / "threads")
+    file.write_text(
+        STUDY.replace("subsets = 4", "subsets = 1").replace("[finetune]", f"[finetune]\nthreads = {wanted}")
+    )
+    try:
+        assert go(file, lm)["threads"].to_list() == [wanted]
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_versions_and_devices_of_all_runs_are_recorded(study_file: Path, lm: LoadedModel) -> None:
+    def mixed(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        last = records[-1]
+        return [*records[:-1], last | {"device": "H", "versions": last["versions"] | {"torch": "99"}}]
+
+    torch_version = json.loads(edit(study_file, mixed).read_bytes().splitlines()[2])["versions"]["torch"]
+    go(study_file, lm)
+    about = json.loads(pl.read_parquet_metadata(study_file.parent / "out" / "runs.parquet")["imine"])
+    assert about["versions"]["torch"] == f"{torch_version}, 99"
+    assert "," not in about["versions"]["numpy"]
+    assert "H" in about["study"]["devices"]
+    assert len(about["study"]["devices"]) == 2
+
+
+def test_what_is_missing_is_told_before_anything_is_read(
+    tmp_path: Path, lm: LoadedModel, own_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = make_folder(tmp_path / "early")
+    (file.parent / "short.jsonl").unlink()
+    with pytest.raises(ModelNotFoundError, match="imine models get smollm2-135m"):
+        run_study(load_study(file), scorer=count_characters)
+    file.write_text(STUDY.replace('"output_length", "mtld"', '"knn_6"'))
+    with pytest.raises(ModelNotFoundError, match=r"knn_6: .*imine models get all-minilm-l6-v2"):
+        run_study(load_study(file), lm=lm)
+    monkeypatch.setitem(sys.modules, "deepspeed", None)
+    with pytest.raises(MissingExtraError, match=r'deepspeed is not installed.*pip install "imine\[train\]"'):
+        run_study(load_study(file), lm=lm, scorer=count_characters)
+    assert {path.name for path in (file.parent / "out").iterdir()} == {".lock"}
+
+
 def test_two_processes_do_not_share_a_folder(study_file: Path, lm: LoadedModel) -> None:
     with (
         locked(study_file.parent / "out"),
@@ -330,8 +466,10 @@ def test_a_ledger_takes_no_number_that_is_none(tmp_path: Path) -> None:
 def test_imines_own_indicators(tmp_path: Path, tiny_llama: Path, tiny_encoder: Path, own_cache: Path) -> None:
     file = make_folder(tmp_path / "own")
     names = '["input_length", "output_length", "perplexity", "knn_6"]'
-    text = STUDY.replace('["output_length", "mtld"]', f'{names}\nencoder = "{tiny_encoder}"')
-    text = text.replace("[finetune]", f'reference_rows = 15\n[finetune]\nmodel = "{tiny_llama}"')
+    # Folders of models are relative to the study file, not to where the command runs.
+    encoder, llama = (os.path.relpath(folder, file.parent) for folder in (tiny_encoder, tiny_llama))
+    text = STUDY.replace('["output_length", "mtld"]', f'{names}\nencoder = "{encoder}"')
+    text = text.replace("[finetune]", f'reference_rows = 15\n[finetune]\nmodel = "{llama}"')
     file.write_text(text.replace("subsets = 4", "subsets = 1"))
     result = CliRunner().invoke(_app(), ["study", "run", str(file), "--out", str(tmp_path / "results")])
     assert result.exit_code == 0, result.output

@@ -12,44 +12,72 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from imine.columns import COLUMNS
-from imine.errors import StudyConfigError
+from imine.errors import FormatError, StudyConfigError
+from imine.indicators.models import MODELS
 from imine.indicators.templates import TEMPLATES
+from imine.records.conversations import Turns
+from imine.records.layouts import parse_format
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+
+
+_NOT_IN_RECIPE = (
+    ("design", "subsets"),
+    ("design", "reference_rows"),
+    ("finetune", "model"),
+    ("finetune", "micro_tokens"),
+    ("finetune", "zero_stage"),
+    ("finetune", "threads"),
+)
 
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class PoolConfig(_Section):
-    """A pool that subsets are drawn from.
+class FileConfig(_Section):
+    """A file and how it is read, as in :func:`imine.read`.
 
     Attributes:
-        name: lower-case letters, digits and underscores; weights are recorded as ``w_<name>``.
+        name: lower-case letters, digits and underscores.
         path: a file of any input format, relative to the study file.
-        rows: at most this many candidates, a seeded draw; all where absent.
+        rows: at most this many rows, a seeded draw; all where absent.
+        format: its format, where detection is wrong.
+        map: columns by their names in the file.
+        turns: what of a conversation becomes a record.
+        on_bad_row: ``skip`` leaves rows that cannot be read out and writes them aside.
+    """
+
+    name: Name
+    path: Path
+    rows: int | None = Field(default=None, ge=1)
+    format: str = "auto"
+    map: dict[str, str] = Field(default_factory=dict)
+    turns: Turns = "first"
+    on_bad_row: Literal["fail", "skip"] = "fail"
+
+    @field_validator("format")
+    @classmethod
+    def _known_format(cls, value: str) -> str:
+        try:
+            parse_format(value)
+        except FormatError as error:
+            raise ValueError(str(error)) from None
+        return value
+
+
+class PoolConfig(FileConfig):
+    """A pool that subsets are drawn from; its weights are recorded as ``w_<name>``.
+
+    Attributes:
         alpha: this pool's Dirichlet concentration; that of the design where absent.
     """
 
-    name: Name
-    path: Path
-    rows: int | None = Field(default=None, ge=1)
     alpha: float | None = Field(default=None, gt=0, allow_inf_nan=False)
 
 
-class EvaluationConfig(_Section):
-    """A set that every finetuned model is evaluated on.
-
-    Attributes:
-        name: lower-case letters, digits and underscores; its loss is recorded as ``loss_<name>``.
-        path: a file of any input format, relative to the study file.
-        rows: the first so many rows of a seeded permutation; all where absent.
-    """
-
-    name: Name
-    path: Path
-    rows: int | None = Field(default=None, ge=1)
+class EvaluationConfig(FileConfig):
+    """A set that every finetuned model is evaluated on; its loss is recorded as ``loss_<name>``."""
 
 
 class DesignConfig(_Section):
@@ -74,7 +102,7 @@ class FinetuneConfig(_Section):
     """The training recipe, the same for every subset.
 
     Attributes:
-        model: name of an embedded model, or a folder with a causal language model.
+        model: name of an embedded model, or a folder with a causal language model, relative to the study file.
         template: prompt template.
         max_tokens: longest example, prompt and response together.
         batch_size: examples of an optimizer step.
@@ -92,7 +120,7 @@ class FinetuneConfig(_Section):
 
     model: str = "smollm2-135m"
     template: str = "alpaca"
-    max_tokens: int = Field(default=256, ge=8)
+    max_tokens: int = Field(default=256, ge=16)
     batch_size: int = Field(default=8, ge=1)
     micro_tokens: int = Field(default=1024, ge=1)
     epochs: int = Field(default=1, ge=1)
@@ -117,11 +145,14 @@ class IndicatorsConfig(_Section):
     """Which indicators are computed for the drawn rows.
 
     Attributes:
-        names: columns of the scores; perplexity and lengths are those of the model that is finetuned.
-        encoder: sentence encoder of the nearest-neighbour indicators, an embedded model or a folder.
+        names: columns of the scores, each once; perplexity and lengths are those of the model that is finetuned.
+        encoder: sentence encoder of the nearest-neighbour indicators, an embedded model or a folder, relative
+            to the study file.
     """
 
-    names: tuple[str, ...] = ("input_length", "output_length", "mtld", "log_perplexity", "knn_6")
+    names: tuple[str, ...] = Field(
+        default=("input_length", "output_length", "mtld", "log_perplexity", "knn_6"), min_length=1
+    )
     encoder: str = "all-minilm-l6-v2"
 
     @field_validator("names")
@@ -129,6 +160,8 @@ class IndicatorsConfig(_Section):
     def _known_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if unknown := [name for name in value if name not in COLUMNS]:
             raise ValueError(f"no indicator {', '.join(unknown)}; allowed: {', '.join(COLUMNS)}")
+        if twice := sorted({name for name in value if value.count(name) > 1}):
+            raise ValueError(f"the indicator {twice[0]} stands twice")
         return value
 
 
@@ -163,16 +196,20 @@ class StudyConfig(_Section):
     def recipe(self) -> dict[str, Any]:
         """What the finetunes depend on, as flat keys; what a started study must not change.
 
-        Left out are where files lie (their content is compared), how many subsets there are, the threads,
-        and the indicators, which are computed apart from the finetunes.
+        Left out are where files and models lie (their content is compared), how many subsets there are, what
+        is a matter of memory and speed alone, and the indicators, which are computed apart from the finetunes.
         """
         whole = self.model_dump(mode="json")
-        del whole["out"], whole["indicators"], whole["design"]["subsets"], whole["finetune"]["threads"]
+        for section, key in _NOT_IN_RECIPE:
+            del whole[section][key]
+        del whole["out"], whole["indicators"]
         for item in (*whole["pools"], *whole["evaluation"]):
             del item["path"]
+        # Pools are drawn from in the order of the file.
+        order = [pool.name for pool in self.pools]
         for key in ("pools", "evaluation"):
             whole[key] = {item.pop("name"): item for item in whole[key]}
-        return dict(_flat(whole))
+        return dict(_flat(whole)) | {"pools (order)": order}
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +227,18 @@ class Study:
     def resolve(self, path: Path) -> Path:
         """A path of the study file as seen from here."""
         return self.path.parent / path
+
+    def resolve_model(self, name: str) -> str:
+        """A model of the study file as seen from here: the name of an embedded one stays, a folder is resolved.
+
+        Examples:
+            >>> config = {"name": "a", "out": "o", "design": {"subsets": 2, "examples": 3}}
+            >>> files = {"pools": [{"name": "p", "path": "p"}], "evaluation": [{"name": "e", "path": "e"}]}
+            >>> study = Study(check_config(config | files), Path("studies/a.toml"))
+            >>> study.resolve_model("smollm2-135m"), study.resolve_model("models/own")
+            ('smollm2-135m', 'studies/models/own')
+        """
+        return name if name in MODELS else str(self.resolve(Path(name)))
 
     @property
     def out(self) -> Path:

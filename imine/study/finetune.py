@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import copy
 import gc
+import importlib.util
 import math
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -88,7 +89,6 @@ def finetuned(
     *,
     seed: int,
     pad_id: int,
-    on_step: Callable[[int], None] | None = None,
 ) -> Iterator[Finetuned]:
     """Finetune a copy of a model; the copy lives as long as the context.
 
@@ -101,7 +101,6 @@ def finetuned(
         settings: recipe.
         seed: of the order of the examples and of torch.
         pad_id: token for the padding.
-        on_step: called with the number of examples after each optimizer step.
 
     Raises:
         StudyError: an example has no trainable token, the loss is not finite, or a launcher started
@@ -129,8 +128,6 @@ def finetuned(
                 raise StudyError(f"the loss is {loss} at step {len(losses) + 1}; lower learning_rate")
             losses.append(loss)
             padded += width
-            if on_step:
-                on_step(len(step))
         counts = np.array([(len(e.prompt) + len(e.response), trainable_tokens(e)) for e in examples])
         tokens, response = (counts.sum(axis=0) * settings.epochs).tolist()
         yield Finetuned(model.eval(), tuple(losses), tokens, response, padded, time.monotonic() - began)
@@ -221,6 +218,22 @@ def deepspeed_config(settings: FinetuneConfig) -> dict[str, Any]:
     }
 
 
+def check_training() -> None:
+    """Fail, without importing anything, where DeepSpeed is not installed.
+
+    Raises:
+        MissingExtraError: with the install line.
+    """
+    if importlib.util.find_spec("deepspeed") is None:
+        raise _missing("deepspeed")
+
+
+def _missing(package: str | None) -> MissingExtraError:
+    return MissingExtraError(
+        f'{package} is not installed; finetuning needs the extra: pip install "imine[train]"'
+    )
+
+
 def _deepspeed() -> Any:
     """Import DeepSpeed and make this process a group of one: no launcher, no ports, no compiler."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
@@ -229,9 +242,7 @@ def _deepspeed() -> Any:
     try:
         import deepspeed
     except ModuleNotFoundError as error:
-        raise MissingExtraError(
-            f'{error.name} is not installed; finetuning needs the extra: pip install "imine[train]"'
-        ) from error
+        raise _missing(error.name) from error
     import logging
 
     import torch

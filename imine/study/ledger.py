@@ -5,13 +5,15 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from imine.errors import StudyChangedError, StudyError
+
+_START_ANEW = "put the file back from a copy, or start anew in another folder with out or --out"
 
 
 @dataclass(slots=True)
@@ -37,6 +39,11 @@ class Ledger:
     def baseline(self) -> dict[str, Any] | None:
         """The evaluation of the base model."""
         return next((r for r in self.records if r["kind"] == "baseline"), None)
+
+    @property
+    def started(self) -> bool:
+        """Whether a model was evaluated: from then on the recipe is fixed."""
+        return self.baseline is not None or bool(self.runs)
 
     @property
     def runs(self) -> dict[int, dict[str, Any]]:
@@ -87,19 +94,30 @@ def read_ledger(path: Path) -> Ledger:
     # Records end in a line break, so what follows the last one was being written when the process died.
     ledger.torn = len(rest)
     for number, line in enumerate(lines, 1):
-        try:
-            record = json.loads(line)
-        except ValueError as error:
-            raise StudyError(
-                f"{path}, line {number}: not a record ({error}); put the file back from a copy, or remove "
-                "this line and its run is done again"
-            ) from error
-        ledger.records.append(record)
+        ledger.records.append(_record(line, f"{path}, line {number}"))
     return ledger
+
+
+def _record(line: bytes, place: str) -> dict[str, Any]:
+    try:
+        record = json.loads(line)
+        reason = "no object with a kind"
+    except ValueError as error:
+        record, reason = None, str(error)
+    if isinstance(record, dict) and "kind" in record:
+        return record
+    # Without the recipe nobody knows how the runs were made; a run or the baseline can be made again.
+    redone = line.startswith((b'{"kind": "run"', b'{"kind": "baseline"'))
+    advice = (
+        "put the file back from a copy, or remove this line and it is made again" if redone else _START_ANEW
+    )
+    raise StudyError(f"{place}: not a record ({reason}); {advice}")
 
 
 def check_recipe(ledger: Ledger, recipe: dict[str, Any], subsets: int, where: str) -> None:
     """Refuse to go on where the study is not the one that the ledger was started with.
+
+    Before the baseline there is nothing that another recipe could spoil.
 
     Args:
         ledger: the ledger.
@@ -109,9 +127,15 @@ def check_recipe(ledger: Ledger, recipe: dict[str, Any], subsets: int, where: st
 
     Raises:
         StudyChangedError: names the keys that differ, with both values.
+        StudyError: the ledger has runs or a baseline, and no record of the recipe that they were made with.
     """
-    if ledger.study is None:
+    if not ledger.started:
         return
+    if ledger.study is None:
+        raise StudyError(
+            f"{ledger.path}: the record of the study is missing, so nobody can tell which recipe its runs were "
+            f"made with; {_START_ANEW}"
+        )
     old = dict(ledger.study["recipe"])
     if subsets < ledger.study["subsets"]:
         old, recipe = old | {"design.subsets": ledger.study["subsets"]}, recipe | {"design.subsets": subsets}
@@ -121,8 +145,29 @@ def check_recipe(ledger: Ledger, recipe: dict[str, Any], subsets: int, where: st
         raise StudyChangedError(
             "\n  ".join([f"{where} is not the study that {ledger.path} was started with:", *lines])
             + "\nPut the old values back, or name another folder with out or --out. What may change: more "
-            "design.subsets, the indicators, the threads, and where files lie."
+            "design.subsets, the indicators, micro_tokens, zero_stage, the threads, and where files and models lie."
         )
+
+
+def check_rows(ledger: Ledger, rows_sha256: Mapping[int, str]) -> None:
+    """Refuse to go on where a finished run was trained on other rows than are drawn for it now.
+
+    Args:
+        ledger: the ledger.
+        rows_sha256: hash of the drawn row ids by run.
+
+    Raises:
+        StudyError: names the first such run.
+    """
+    for run, record in sorted(ledger.runs.items()):
+        if record["rows_sha256"] != rows_sha256.get(run):
+            made = ", ".join(f"{name} {number}" for name, number in record["versions"].items())
+            raise StudyError(
+                f"{ledger.path}: run {run} was trained on other rows than are drawn for it now. Study file and "
+                "data files are the same, so the way rows are read or drawn may have changed with the version "
+                f"of imine, numpy or polars, or the ledger was edited. The run was made with {made}. Go on with "
+                "these versions, or start anew in another folder with out or --out"
+            )
 
 
 def _show(recipe: dict[str, Any], key: str) -> str:

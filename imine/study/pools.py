@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
-from imine.errors import StudyConfigError, StudyError
+from imine.errors import BadRowError, FormatError, StudyConfigError, StudyError
 from imine.progress import Progress, SilentProgress
-from imine.study.config import EvaluationConfig, PoolConfig, Study
+from imine.records import read_records
+from imine.study.config import EvaluationConfig, FileConfig, PoolConfig, Study
 
 _TEXT = ("instruction", "input", "output")
 
@@ -39,9 +39,7 @@ class StudyData:
         return pl.concat(self.pools.values())
 
 
-def load_data(
-    study: Study, *, reader: Callable[[Path], pl.DataFrame] | None = None, progress: Progress | None = None
-) -> StudyData:
+def load_data(study: Study, *, out: Path | None = None, progress: Progress | None = None) -> StudyData:
     """Read pools and evaluation sets; leave out what must not be trained on.
 
     Left out, with the count said: rows of a pool with an empty response, rows whose prompt is the prompt of
@@ -50,27 +48,29 @@ def load_data(
 
     Args:
         study: the study.
-        reader: reads a file into a records frame; by default :func:`imine.read`.
-        progress: told what was left out.
+        out: folder for skipped bad rows, ``bad-<name>.jsonl`` of a pool and ``bad-evaluation-<name>.jsonl``
+            of an evaluation set; they are only counted where absent.
+        progress: told how each file was understood and what was left out.
 
     Raises:
         StudyConfigError: a file is not there.
+        BadRowError: a file has a row that cannot be read, and such rows are not skipped.
+        FormatError: the format of a file cannot be told.
         StudyError: nothing is left of a pool or an evaluation set.
     """
-    say, read = progress or SilentProgress(), reader or _read
+    say = progress or SilentProgress()
     config, content = study.config, {}
     evaluation, guarded = {}, set()
     for part in config.evaluation:
-        path = _existing(study, f"evaluation.{part.name}.path", part)
-        content[f"evaluation.{part.name}"] = _file_hash(path)
-        rows = read(path)
+        key = f"evaluation.{part.name}"
+        rows, content[key] = _read(study, key, part, out and out / f"bad-evaluation-{part.name}.jsonl", say)
         guarded |= set(_prompts(rows))
         evaluation[part.name] = _evaluation_rows(rows, part, config.seed, say)
     pools = {}
     for pool in config.pools:
-        path = _existing(study, f"pools.{pool.name}.path", pool)
-        content[f"pools.{pool.name}"] = _file_hash(path)
-        pools[pool.name] = _pool_candidates(read(path), pool, guarded, config.seed, say)
+        key = f"pools.{pool.name}"
+        rows, content[key] = _read(study, key, pool, out and out / f"bad-{pool.name}.jsonl", say)
+        pools[pool.name] = _pool_candidates(rows, pool, guarded, config.seed, say)
     return StudyData(_unique_ids(pools, say), evaluation, content)
 
 
@@ -84,17 +84,33 @@ def _unique_ids(pools: dict[str, pl.DataFrame], say: Progress) -> dict[str, pl.D
     }
 
 
-def _read(path: Path) -> pl.DataFrame:
-    from imine.records import read
-
-    return read(path)
-
-
-def _existing(study: Study, key: str, part: PoolConfig | EvaluationConfig) -> Path:
+def _read(
+    study: Study, key: str, part: FileConfig, bad_rows_to: Path | None, say: Progress
+) -> tuple[pl.DataFrame, str]:
     path = study.resolve(part.path)
     if not path.is_file():
-        raise StudyConfigError(f"{study.path}: {key}: there is no file {path}")
-    return path
+        raise StudyConfigError(f"{study.path}: {key}.path: there is no file {path}")
+    content = _file_hash(path)
+    try:
+        records = read_records(
+            path, format=part.format, map=part.map or None, turns=part.turns, on_bad_row=part.on_bad_row
+        )
+    except (BadRowError, FormatError) as error:
+        raise type(error)(
+            f"{study.path}: {key}: {error}. In a study file these are the keys format, map and on_bad_row"
+        ) from error
+    for line in (*(decision.describe() for decision in records.decisions), *records.notes):
+        say.note(line)
+    if records.bad_rows:
+        first, where = records.bad_rows[0], ""
+        if bad_rows_to:
+            records.write_bad_rows(bad_rows_to)
+            where = f" and written to {bad_rows_to}"
+        say.note(
+            f"{key}: {len(records.bad_rows):,} bad rows were skipped{where}; "
+            f"the first: line {first.line}: {first.reason}"
+        )
+    return records.frame, content
 
 
 def _pool_candidates(

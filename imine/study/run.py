@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import resource
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-import imine
 from imine.errors import StudyError
 from imine.indicators.templates import TEMPLATES, EncodedExample, encode_examples
 from imine.progress import Progress, SilentProgress, format_seconds
@@ -20,12 +18,11 @@ from imine.study.config import FinetuneConfig, Study, recipe_sha256
 from imine.study.design import Subset, design_frame, draw_subset
 from imine.study.evaluate import Evaluation, evaluate, pooled_loss
 from imine.study.finetune import finetuned
-from imine.study.ledger import Ledger, check_recipe, locked, read_ledger
+from imine.study.ledger import Ledger, check_recipe, check_rows, locked, read_ledger
+from imine.study.machine import all_versions, check_needs, machine_record, set_threads
 from imine.study.pools import StudyData, load_data
 from imine.study.scoring import Scorer, ScoresLike, default_scorer
 from imine.study.table import atomically, runs_frame, write_parquet
-
-_PACKAGES = ("torch", "transformers", "deepspeed", "numpy")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +82,8 @@ def run_study(
     Args:
         study: the study.
         out: folder of the results; that of the study file by default.
-        lm: base model with ``model``, ``tokenizer`` and ``sha256``, as ``load_causal_lm`` gives it; by
-            default the one that the study names.
+        lm: base model with ``model``, ``tokenizer``, ``name`` and ``sha256``, as ``load_causal_lm`` gives
+            it; by default the one that the study names.
         scorer: computes the indicators of a records frame; by default imine's own.
         progress: told of every step.
         after_run: called with a run's number once it is in the ledger.
@@ -94,8 +91,9 @@ def run_study(
     Raises:
         StudyConfigError: a pool is not there, or the pools have too few rows.
         StudyChangedError: the folder holds another study.
-        StudyError: another process works in the folder, or training fails.
-        ModelNotFoundError: the base model is not at hand.
+        StudyError: another process works in the folder, the ledger is damaged, or training fails.
+        ModelNotFoundError: the base model or the encoder is not at hand; nothing was read.
+        MissingExtraError: DeepSpeed or torch is not installed; nothing was read.
     """
     folder, say = out or study.out, progress or SilentProgress()
     with locked(folder):
@@ -118,12 +116,14 @@ class _Runner:
 
     @classmethod
     def prepare(cls, study: Study, folder: Path, lm: Any, scorer: Scorer | None, say: Progress) -> _Runner:
-        data = load_data(study, progress=say)
+        check_needs(study, load_model=lm is None, score_rows=scorer is None)
+        set_threads(study.config.finetune.threads)
+        data = load_data(study, out=folder, progress=say)
         subsets = _subsets(study, data)
-        lm = lm or _load(study.config.finetune)
-        ledger = _open_ledger(study, folder, data, lm, say)
+        lm = lm or _load(study)
+        ledger = _open_ledger(study, folder, data, lm, subsets, say)
         design = design_frame(subsets)
-        _write_design(design, folder / "design.parquet")
+        _write_design(design, folder / "design.parquet", ledger)
         drawn = data.candidates.join(design, on="id", how="semi", maintain_order="left")
         encoded = dict(zip(drawn["id"], _encode(lm, drawn, study.config.finetune), strict=True))
         evals = {name: _encode(lm, rows, study.config.finetune) for name, rows in data.evaluation.items()}
@@ -135,7 +135,7 @@ class _Runner:
     def go(self, after_run: Callable[[int], None] | None) -> None:
         if self.ledger.baseline is None:
             self.say.note("evaluating the base model")
-            self.ledger.append({"kind": "baseline", **self._evaluate(self.lm.model)})
+            self.ledger.append({"kind": "baseline", **self._evaluate(self.lm.model, None)})
         done, total = self.ledger.runs, len(self.subsets)
         self.say.start("study", total, "runs", done=len(done))
         fresh, began = 0, time.monotonic()
@@ -158,7 +158,7 @@ class _Runner:
         settings, examples = self.study.config.finetune, [self.train_sets[id] for id in subset.ids]
         pad_id = self.lm.tokenizer.pad_token_id
         with finetuned(self.lm.model, examples, settings, seed=subset.seed, pad_id=pad_id) as tuned:
-            evaluation = self._evaluate(tuned.model)
+            evaluation = self._evaluate(tuned.model, subset.run)
             return {
                 "kind": "run",
                 "run": subset.run,
@@ -176,7 +176,7 @@ class _Runner:
                 **evaluation,
             }
 
-    def _evaluate(self, model: Any) -> dict[str, Any]:
+    def _evaluate(self, model: Any, run: int | None) -> dict[str, Any]:
         settings, began = self.study.config.finetune, time.monotonic()
         results = {
             name: evaluate(
@@ -188,11 +188,12 @@ class _Runner:
             )
             for name, rows in self.eval_sets.items()
         }
+        _check_finite(results, run)
         return {
             "loss": pooled_loss(list(results.values())),
             "evaluation": {name: _evaluation_record(result) for name, result in results.items()},
             "seconds_evaluate": time.monotonic() - began,
-            **_machine(model),
+            **machine_record(model),
         }
 
     def _line(self, record: Mapping[str, Any], left: float) -> str:
@@ -223,6 +224,7 @@ class _Runner:
             "fingerprints": fingerprints,
             "study": {
                 "name": self.study.config.name,
+                "model": study["model"],
                 "recipe": study["recipe"],
                 "recipe_sha256": study["recipe_sha256"],
                 "subsets": len(self.subsets),
@@ -231,7 +233,7 @@ class _Runner:
                 "pools": [pool.name for pool in self.study.config.pools],
                 "devices": sorted({run["device"] for run in runs.values()}),
             },
-            "versions": runs[max(runs)]["versions"],
+            "versions": all_versions([runs[run] for run in sorted(runs)]),
             "reference": {
                 name: print_["reference"] for name, print_ in fingerprints.items() if "reference" in print_
             },
@@ -248,22 +250,27 @@ def _subsets(study: Study, data: StudyData) -> list[Subset]:
     ]
 
 
-def _load(settings: FinetuneConfig) -> Any:
+def _load(study: Study) -> Any:
     from imine.indicators.models import load_causal_lm
 
-    return load_causal_lm(settings.model)
+    return load_causal_lm(study.resolve_model(study.config.finetune.model))
 
 
-def _open_ledger(study: Study, folder: Path, data: StudyData, lm: Any, say: Progress) -> Ledger:
+def _open_ledger(
+    study: Study, folder: Path, data: StudyData, lm: Any, subsets: Sequence[Subset], say: Progress
+) -> Ledger:
     ledger = read_ledger(folder / "ledger.jsonl")
     recipe = study.config.recipe() | {f"{key} (content)": value for key, value in data.content.items()}
     recipe["finetune.model (content)"] = lm.sha256
     check_recipe(ledger, recipe, study.config.design.subsets, str(study.path))
+    check_rows(ledger, {subset.run: subset.sha256 for subset in subsets})
     if ledger.torn:
         say.note(f"{ledger.path}: a last line of {ledger.torn} bytes was cut off; that record is made again")
     now = {
         "kind": "study",
         "name": study.config.name,
+        # Its content is compared; the name is for people, and where a folder lies is nobody's business.
+        "model": Path(lm.name).name,
         "recipe_sha256": recipe_sha256(recipe),
         "recipe": recipe,
         "subsets": study.config.design.subsets,
@@ -274,15 +281,17 @@ def _open_ledger(study: Study, folder: Path, data: StudyData, lm: Any, say: Prog
     return ledger
 
 
-def _write_design(design: pl.DataFrame, path: Path) -> None:
-    """Write the design; runs that were drawn before must have come out the same."""
-    if path.exists():
+def _write_design(design: pl.DataFrame, path: Path, ledger: Ledger) -> None:
+    """Write the design; once a run is finished, the rows that were drawn before must come out the same."""
+    if path.exists() and ledger.runs:
         before = pl.read_parquet(path)
         common = design.filter(pl.col("run").is_in(before["run"].unique().to_list()))
         if not common.equals(before.filter(pl.col("run").is_in(common["run"].unique().to_list()))):
             raise StudyError(
-                f"{path}: the same seed now draws other rows, so numpy's generators have changed; finish the "
-                "study with the numpy that it was started with, or name another folder with --out"
+                f"{path}: the rows that are drawn now are not those in it. The finished runs agree, so either "
+                "this file was changed (then remove it, and it is made again), or numpy draws other rows for "
+                "later runs (then go on with the numpy that the study was started with, or name another "
+                "folder with out or --out)"
             )
     write_parquet(design, path)
 
@@ -294,29 +303,14 @@ def _encode(lm: Any, rows: pl.DataFrame, settings: FinetuneConfig) -> list[Encod
     )
 
 
+def _check_finite(results: Mapping[str, Evaluation], run: int | None) -> None:
+    what, advice = f"run {run}", "lower learning_rate, and name another folder with out or --out"
+    if run is None:
+        what, advice = "the base model", "check its weights, and finetune.dtype"
+    for name, result in results.items():
+        if not math.isfinite(result.loss):
+            raise StudyError(f"{what}: the loss on evaluation set {name} is {result.loss}; {advice}")
+
+
 def _evaluation_record(result: Evaluation) -> dict[str, Any]:
     return {"loss": result.loss, "sums": result.sums.tolist(), "tokens": result.tokens.tolist()}
-
-
-def _machine(model: Any) -> dict[str, Any]:
-    import torch
-
-    device = next(model.parameters()).device
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
-    return {
-        "device": name,
-        "threads": torch.get_num_threads(),
-        # The largest of this process so far, in MiB: the kernel counts KiB.
-        "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
-        "versions": {
-            "imine": imine.__version__,
-            **{p: _version(p) for p in ("torch", "transformers", "deepspeed")},
-        },
-    }
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import polars as pl
 
@@ -13,6 +13,9 @@ from imine.columns import COLUMNS
 from imine.progress import Progress
 from imine.study.config import Study
 from imine.study.pools import seeded_order
+
+if TYPE_CHECKING:
+    from imine.indicators.settings import ScoreSettings
 
 
 class ScoresLike(Protocol):
@@ -48,6 +51,19 @@ def draw_reference(study: Study, candidates: pl.DataFrame) -> pl.DataFrame:
     return candidates[rows].select("id", "source", "instruction", "input", "output")
 
 
+def score_settings(study: Study) -> ScoreSettings:
+    """How a study's rows are scored, without the reference set: its model, template, length and encoder."""
+    from imine.indicators.settings import ScoreSettings
+
+    recipe = study.config.finetune
+    return ScoreSettings(
+        model=study.resolve_model(recipe.model),
+        template=recipe.template,
+        max_tokens=recipe.max_tokens,
+        encoder=study.resolve_model(study.config.indicators.encoder),
+    )
+
+
 def default_scorer(study: Study, candidates: pl.DataFrame, out: Path, progress: Progress) -> Scorer:
     """The scorer of a study: imine's own indicators with the study's model, template and reference set.
 
@@ -59,17 +75,10 @@ def default_scorer(study: Study, candidates: pl.DataFrame, out: Path, progress: 
         out: folder of the results.
         progress: told of the scoring.
     """
-    from imine.indicators.score import ScoreSettings, check_models, score
+    from imine.indicators.score import score
     from imine.indicators.stages import make_reference
 
-    names, recipe = list(study.config.indicators.names), study.config.finetune
-    settings = ScoreSettings(
-        model=recipe.model,
-        template=recipe.template,
-        max_tokens=recipe.max_tokens,
-        encoder=study.config.indicators.encoder,
-    )
-    check_models(names, settings)
+    names, settings = list(study.config.indicators.names), score_settings(study)
     if any(COLUMNS[name].group == "neighbors" for name in names):
         rows = draw_reference(study, candidates)
         reference = make_reference(study.config.name, rows, settings, progress)

@@ -1,0 +1,84 @@
+"""What a study needs of this machine, and what it records of it."""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import imine
+from imine.study.config import Study
+
+# The last two decide which rows are drawn and how they are read.
+_PACKAGES = ("torch", "transformers", "deepspeed", "numpy", "polars")
+
+
+def check_needs(study: Study, *, load_model: bool, score_rows: bool) -> None:
+    """Fail before any work where something is missing that a study needs only later.
+
+    Args:
+        study: the study.
+        load_model: whether its base model will be loaded.
+        score_rows: whether imine's own indicators will be computed.
+
+    Raises:
+        MissingExtraError: DeepSpeed, torch or transformers is not installed.
+        ModelNotFoundError: the base model or the encoder is not there.
+    """
+    from imine.indicators.models import check_extra, model_path
+    from imine.indicators.score import check_models
+    from imine.study.finetune import check_training
+    from imine.study.scoring import score_settings
+
+    check_training()
+    if load_model:
+        check_extra("finetuning")
+        model_path(study.resolve_model(study.config.finetune.model))
+    if score_rows:
+        check_models(study.config.indicators.names, score_settings(study))
+
+
+def set_threads(threads: int | None) -> None:
+    """Let torch use so many CPU threads; its own choice stays for ``None``."""
+    import torch
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+
+
+def machine_record(model: Any) -> dict[str, Any]:
+    """Device of a model, threads, memory and versions of this process, for the ledger."""
+    import torch
+
+    device = next(model.parameters()).device
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+    return {
+        "device": name,
+        "threads": torch.get_num_threads(),
+        # The largest of this process so far, in MiB: the kernel counts KiB.
+        "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+        "versions": {"imine": imine.__version__, **{name: _version(name) for name in _PACKAGES}},
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def all_versions(records: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Versions of several records; where they differ, each once in the order in which they came.
+
+    Examples:
+        >>> all_versions([{"versions": {"torch": "2.13.0+cpu"}}, {"versions": {"torch": "2.14.0"}}])
+        {'torch': '2.13.0+cpu, 2.14.0'}
+    """
+    found: dict[str, dict[str, None]] = {}
+    for record in records:
+        for package, number in record["versions"].items():
+            if number is not None:
+                found.setdefault(package, {})[number] = None
+    return {package: ", ".join(numbers) for package, numbers in found.items()}
