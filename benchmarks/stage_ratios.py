@@ -19,7 +19,7 @@ import numpy as np
 import polars as pl
 
 import imine
-from imine.indicators.embeddings import MAX_TOKENS, _encode, _texts
+from imine.indicators.embeddings import MAX_TOKENS, _texts, encode, tokenize
 from imine.indicators.likelihood import BATCH_TOKENS, _perplexities
 from imine.indicators.models import load_causal_lm, load_encoder, model_path
 from imine.indicators.responses import bucket
@@ -82,7 +82,7 @@ def embeddings(frame: pl.DataFrame) -> None:
     peer.max_seq_length = MAX_TOKENS
     in_turn(
         "embeddings",
-        lambda: list(_encode(encoder, texts)),
+        lambda: list(encode(encoder, tokenize(encoder, texts))),
         lambda: peer.encode(texts, normalize_embeddings=True, show_progress_bar=False),
         len(texts),
         "rows",

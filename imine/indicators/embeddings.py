@@ -50,7 +50,7 @@ def embed(
         keys: content key of each row.
         encoder_name: name or folder of the encoder.
         store: where finished rows are kept, as bytes of float32.
-        progress: told of the rows done.
+        progress: told of the tokens done: the longest rows come first.
 
     Returns:
         (rows, dimensions); all zeros where a row has no text at all.
@@ -59,12 +59,15 @@ def embed(
     if missing:
         texts = _texts(frame.select("instruction", "input", "output")[missing])
         encoder = load_encoder(encoder_name)
-        progress.start("embeddings", len(texts))
+        ids = tokenize(encoder, texts)
+        progress.start("embeddings", sum(map(len, ids)), "tokens")
         with store:
-            for rows, vectors in _encode(encoder, texts):
+            for rows, vectors in encode(encoder, ids):
                 for i, vector in zip(rows, vectors, strict=True):
-                    store.add(keys[missing[i]], vector.tobytes())
-                progress.advance(len(rows))
+                    store.add(
+                        keys[missing[i]], vector.tobytes() if texts[i].strip() else bytes(vector.nbytes)
+                    )
+                progress.advance(sum(len(ids[i]) for i in rows))
         progress.finish()
     if not keys:
         return np.zeros((0, 0), dtype=np.float32)
@@ -80,21 +83,28 @@ def _texts(frame: pl.DataFrame) -> list[str]:
     ]
 
 
-def _encode(encoder: LoadedModel, texts: list[str]) -> Iterator[tuple[list[int], NDArray[np.float32]]]:
+def tokenize(encoder: LoadedModel, texts: list[str]) -> list[list[int]]:
+    """Token ids of each text, special tokens included, cut where the encoder's own settings cut."""
+    encoded = encoder.tokenizer(texts, truncation=True, max_length=MAX_TOKENS, return_attention_mask=False)
+    return list(encoded["input_ids"])
+
+
+def encode(encoder: LoadedModel, ids: list[list[int]]) -> Iterator[tuple[list[int], NDArray[np.float32]]]:
+    """Unit-length mean of the last hidden states, batch by batch, the longest first.
+
+    Args:
+        encoder: a sentence encoder.
+        ids: token ids of each text.
+
+    Yields:
+        Positions in ``ids``, and their embeddings, float32 (positions, dimensions).
+    """
     import torch
 
-    ids = encoder.tokenizer(texts, truncation=True, max_length=MAX_TOKENS, return_attention_mask=False)[
-        "input_ids"
-    ]
-    device = encoder.model.device
     with torch.inference_mode():
         for rows in bucket([len(one) for one in ids], _BATCH_TOKENS):
-            padded = encoder.tokenizer.pad({"input_ids": [ids[i] for i in rows]}, return_tensors="pt").to(
-                device
-            )
-            states = encoder.model(**padded).last_hidden_state
-            mask = padded["attention_mask"].unsqueeze(-1).to(states.dtype)
+            padded = encoder.tokenizer.pad({"input_ids": [ids[i] for i in rows]}, return_tensors="pt")
+            states = encoder.model(**padded.to(encoder.model.device)).last_hidden_state
+            mask = padded["attention_mask"].unsqueeze(-1).to(states)
             pooled = (states * mask).sum(1) / mask.sum(1)
-            empty = torch.tensor([not texts[i].strip() for i in rows], device=device)
-            unit = torch.nn.functional.normalize(pooled, dim=1).masked_fill(empty.unsqueeze(1), 0.0)
-            yield rows, unit.float().cpu().numpy()
+            yield rows, torch.nn.functional.normalize(pooled, dim=1).float().cpu().numpy()
