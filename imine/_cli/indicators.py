@@ -8,6 +8,7 @@ from imine.columns import COLUMNS
 
 
 def register(app: typer.Typer) -> None:
+    """Add the command."""
     app.command("indicators")(indicators)
 
 

@@ -10,6 +10,7 @@ sub = typer.Typer(help="The embedded models: list, get, path.", no_args_is_help=
 
 
 def register(app: typer.Typer) -> None:
+    """Add the command."""
     app.add_typer(sub, name="models")
 
 

@@ -16,6 +16,7 @@ _OUT = typer.Option(None, "--out", help="Folder of the results, instead of the s
 
 
 def register(app: typer.Typer) -> None:
+    """Add the command."""
     study = typer.Typer(
         help="Finetune on many designed subsets and tabulate what came of it.",
         no_args_is_help=True,

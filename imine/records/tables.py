@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -52,7 +53,7 @@ class Style:
 
 
 @dataclass(frozen=True)
-class Table:
+class Table(ABC):
     """Rows of one file. Two kinds: :class:`JsonTable` and :class:`FrameTable`.
 
     Attributes:
@@ -74,29 +75,29 @@ class Table:
     def __len__(self) -> int:
         return len(self.lines)
 
+    @abstractmethod
     def names(self, share: float = 0.0) -> list[str]:
         """Columns that at least a share of the rows have, in order of their first appearance."""
-        raise NotImplementedError
 
+    @abstractmethod
     def values(self, name: str) -> list[Any]:
         """A column as Python values, ``MISSING`` where a row has no such key."""
-        raise NotImplementedError
 
+    @abstractmethod
     def raw(self, row: int) -> str:
         """A row as text."""
-        raise NotImplementedError
 
+    @abstractmethod
     def frame(self, columns: Sequence[str] | None = None) -> pl.DataFrame:
         """Columns as polars columns; all of them by default."""
-        raise NotImplementedError
 
+    @abstractmethod
     def texts(self, rows: Sequence[int], edit: RowEdit | None = None) -> list[str]:
         """Rows as JSON texts, after an edit of each where one is given."""
-        raise NotImplementedError
 
+    @abstractmethod
     def part(self, rows: Sequence[int], edit: RowEdit | None = None) -> pl.DataFrame:
         """Rows as a frame with all columns, after an edit of each where one is given."""
-        raise NotImplementedError
 
     def light(self) -> Table:
         """The table without what only reading needs."""
