@@ -8,7 +8,6 @@ import polars as pl
 from rich.console import Console
 from rich.table import Table
 
-from imine.columns import COLUMNS
 from imine.rules import MeanPrediction, Rule
 from imine.selection import Selection
 
@@ -43,10 +42,10 @@ def _mean(prediction: MeanPrediction) -> str:
 
 
 def _term_table(selection: Selection, rule: Rule) -> Table:
-    """Means of each indicator on both sides, and what the difference does to the prediction."""
+    """Means of each indicator, what their difference does to the prediction, and rows outside the fitted range."""
     table = Table(title=None, box=None, pad_edge=False)
     table.add_column("indicator")
-    for title in ("kept mean", "pool mean", "coefficient", "effect on log loss", "outside fitted range"):
+    for title in ("mean kept", "mean of all", "coefficient", "effect", "out of range"):
         table.add_column(title, justify="right")
     assert selection.scores is not None
     scores = selection.scores.frame
@@ -58,10 +57,9 @@ def _term_table(selection: Selection, rule: Rule) -> Table:
         inside, everywhere = kept[term.name].mean(), scored[term.name].mean()
         if not isinstance(inside, int | float) or not isinstance(everywhere, int | float):
             continue
-        unit = COLUMNS[term.name].unit if term.name in COLUMNS and COLUMNS[term.name].unit != "1" else ""
         table.add_row(
             term.name,
-            f"{inside:,.4g} {unit}".rstrip(),
+            f"{inside:,.4g}",
             f"{everywhere:,.4g}",
             f"{term.coefficient:+.3g}",
             f"{term.coefficient * (inside - everywhere):+.4f}",
