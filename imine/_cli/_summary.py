@@ -8,7 +8,7 @@ import polars as pl
 from rich.console import Console
 from rich.table import Table
 
-from imine.rules import MeanPrediction, Rule
+from imine.rules import MeanPrediction, Rule, verdict
 from imine.selection import Selection
 
 _SHOWN = 3
@@ -28,6 +28,7 @@ def show_selection(selection: Selection, rule: Rule, records: pl.DataFrame, file
     console.print(_term_table(selection, rule))
     _show_examples(console, selection, records)
     _show_reasons(console, selection)
+    console.print(verdict(rule)[0])
     for note in selection.notes:
         console.print(f"Note: {note}")
     for what, path in files.items():
