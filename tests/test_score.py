@@ -10,9 +10,16 @@ import imine
 from imine.columns import COLUMNS
 from imine.errors import CacheWarning, FormatError, ModelNotFoundError, UnknownIndicatorError
 from imine.indicators.cache import ScoreStore
-from imine.indicators.models import model_sha256, tokenizer_sha256
+from imine.indicators.models import (
+    MODELS,
+    load_fast_tokenizer,
+    load_tokenizer,
+    model_sha256,
+    tokenizer_sha256,
+)
 from imine.indicators.score import planned_fingerprints
 from imine.indicators.settings import ScoreSettings
+from imine.indicators.tokens import count_tokens
 from imine.sample import load_sample
 
 
@@ -185,3 +192,29 @@ def test_store_keeps_fingerprints_apart_and_nulls_with_reasons(own_cache: Path) 
     assert len(list(again.folder.glob("*.parquet"))) == 1, "the parts of one run become one"
     assert ScoreStore("perplexity", {"model": "b"}, pl.Float64).missing(["k1"]) == [0]
     assert ScoreStore("perplexity", {"model": "a"}, pl.Float64, on_disk=False).missing(["k1"]) == [0]
+
+
+def test_lengths_are_those_of_transformers(settings: ScoreSettings) -> None:
+    sample = load_sample()
+    tokenizer = load_tokenizer(settings.model)
+    frame = imine.score(sample, ["tokens"], settings=settings).frame
+    prompts = [a + (f"\n{b}" if b else "") for a, b in sample.select("instruction", "input").iter_rows()]
+    for column, texts in (("input_length", prompts), ("output_length", sample["output"].to_list())):
+        ids = tokenizer(texts, add_special_tokens=False)["input_ids"]
+        assert frame[column].to_list() == [len(one) for one in ids]
+
+
+@pytest.mark.models
+def test_lengths_by_the_embedded_tokenizers_are_those_of_transformers(embedded_models: None) -> None:
+    texts = [
+        *load_sample()["output"].to_list(),
+        "long " * 600,
+        " two  spaces ",
+        "<|im_end|>",
+        "e\u0301 \u1e69\U0001f9ec",
+    ]
+    for name in MODELS:
+        ids = load_tokenizer(name)(texts, add_special_tokens=False, truncation=False)["input_ids"]
+        assert count_tokens(pl.Series(texts), load_fast_tokenizer(name)).to_list() == [
+            len(one) for one in ids
+        ]

@@ -235,12 +235,7 @@ def tokenizer_sha256(name_or_path: str) -> str:
     Raises:
         ModelNotFoundError: the model is not there, or has no ``tokenizer.json``.
     """
-    path = model_path(name_or_path) / "tokenizer.json"
-    if not path.is_file():
-        raise ModelNotFoundError(
-            f"{path} is missing: imine reads fast tokenizers only; save one with save_pretrained"
-        )
-    whole = json.loads(path.read_text(encoding="utf-8"))
+    whole = json.loads(_tokenizer_file(name_or_path).read_text(encoding="utf-8"))
     model = whole["model"]
     decisive = {
         "type": model.get("type"),
@@ -287,6 +282,29 @@ def device() -> Any:
     import torch
 
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _tokenizer_file(name_or_path: str) -> Path:
+    path = model_path(name_or_path) / "tokenizer.json"
+    if not path.is_file():
+        raise ModelNotFoundError(
+            f"{path} is missing: imine reads fast tokenizers only; save one with save_pretrained"
+        )
+    return path
+
+
+def load_fast_tokenizer(name_or_path: str) -> Any:
+    """A model's tokenizer of the library tokenizers: no seconds of importing transformers for a count of tokens.
+
+    Raises:
+        ModelNotFoundError: the model is not there, or has no ``tokenizer.json``.
+    """
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(_tokenizer_file(name_or_path)))
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer
 
 
 @dataclass(frozen=True, slots=True)

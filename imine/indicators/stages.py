@@ -36,10 +36,10 @@ def _plan_lexical(name: str, _: ScoreSettings) -> dict[str, Any]:
 def _tokens(
     records: pl.DataFrame, names: list[str], settings: ScoreSettings, _: Progress
 ) -> dict[str, Column]:
-    from imine.indicators.models import load_tokenizer
+    from imine.indicators.models import load_fast_tokenizer
     from imine.indicators.tokens import count_tokens, prompt_text
 
-    tokenizer = load_tokenizer(settings.model)
+    tokenizer = load_fast_tokenizer(settings.model)
     columns = {}
     for name in names:
         texts = prompt_text(records) if name == "input_length" else records["output"]
