@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from imine.errors import ModelNotFoundError
@@ -10,6 +11,9 @@ from imine.indicators.models import MODELS, model_path
 
 # Threads of OpenMP spin while they wait, and on a busy machine keep each other from working: tiny models suffer most.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+# A busy machine is no fault of the code.
+hypothesis.settings.register_profile("imine", deadline=None)
+hypothesis.settings.load_profile("imine")
 
 
 @pytest.fixture(scope="session")

@@ -61,7 +61,7 @@ some_words = st.lists(
 
 
 @given(st.lists(some_words, max_size=6), st.floats(0.05, 0.95))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_mtld_is_that_of_the_twin(rows: list[list[str]], threshold: float) -> None:
     texts = [" ".join(row) for row in rows]
     found = measure_text(pl.Series(texts, dtype=pl.String), mtld_threshold=threshold, min_words=1).mtld

@@ -119,13 +119,13 @@ def test_words_of_known_texts(text: str, expected: list[str]) -> None:
 
 
 @given(st.lists(any_text, min_size=1, max_size=5))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_words_of_any_text_are_those_of_the_twin(texts: list[str]) -> None:
     assert kernel_hashes(pl.Series(texts)) == [naive_hashes(text) for text in texts]
 
 
 @given(st.lists(tricky, max_size=40))
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 def test_words_of_tricky_neighbours_are_those_of_the_twin(chars: list[str]) -> None:
     text = "".join(chars)
     assert kernel_hashes(pl.Series([text])) == [naive_hashes(text)]
@@ -139,7 +139,7 @@ def broken_utf8(draw: st.DrawFn) -> bytes:
 
 
 @given(st.lists(st.one_of(st.binary(max_size=60), broken_utf8()), min_size=1, max_size=5))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_bytes_outside_wellformed_utf8_separate_words(rows: list[bytes]) -> None:
     # Random bytes may make a character that only the tables or only this Python knows as one of a word.
     texts = [row.decode("utf-8", "replace") for row in rows]

@@ -71,7 +71,7 @@ def test_written_rule_comes_back_whole(rule, tmp_path):
     assert [p.name for p in (tmp_path / "deep").iterdir()] == ["rule.json"]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=2, max_size=5))
 def test_coefficients_survive_the_file_to_the_last_bit(tmp_path_factory, numbers):
     path = tmp_path_factory.mktemp("rule") / "rule.json"
@@ -229,7 +229,7 @@ def test_numbers_at_their_bounds_load(tmp_path):
     assert imine.load_rule(tmp_path / "edge.json").held_out.press_r2 == 1.0
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 10_000), st.floats(-6, 6), st.floats(1e-6, 1e3))
 def test_any_fit_makes_a_rule(seed, power, spread):
     rng = np.random.default_rng(seed)
