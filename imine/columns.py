@@ -46,10 +46,6 @@ class ColumnSpec:
         return f"{self.name}__why"
 
 
-def _spec(*args: object, **kwargs: object) -> ColumnSpec:
-    return ColumnSpec(*args, **kwargs)  # type: ignore[arg-type]
-
-
 _WORD = (
     "Words as imine splits them (docs/lexical.md): runs of letters, marks and numbers with inner apostrophes "
     "and hyphens; Han, kana and Thai characters one by one."
@@ -58,7 +54,7 @@ _WORD = (
 COLUMNS: dict[str, ColumnSpec] = {
     spec.name: spec
     for spec in (
-        _spec(
+        ColumnSpec(
             "input_words",
             "lexical",
             "Int64",
@@ -70,7 +66,7 @@ COLUMNS: dict[str, ColumnSpec] = {
             _WORD,
             "the instruction is null",
         ),
-        _spec(
+        ColumnSpec(
             "output_words",
             "lexical",
             "Int64",
@@ -82,7 +78,7 @@ COLUMNS: dict[str, ColumnSpec] = {
             _WORD,
             "the response is null",
         ),
-        _spec(
+        ColumnSpec(
             "mtld",
             "lexical",
             "Float64",
@@ -96,7 +92,7 @@ COLUMNS: dict[str, ColumnSpec] = {
             "word recurs counted as one run; equal to lexicalrichness 0.5.1 on the same words.",
             "the response has fewer words than the minimum (10), or is null",
         ),
-        _spec(
+        ColumnSpec(
             "input_length",
             "tokens",
             "Int64",
@@ -109,7 +105,7 @@ COLUMNS: dict[str, ColumnSpec] = {
             "tokens or template (InstructMining, arXiv 2307.06290, table 1).",
             "never",
         ),
-        _spec(
+        ColumnSpec(
             "output_length",
             "tokens",
             "Int64",
@@ -122,7 +118,7 @@ COLUMNS: dict[str, ColumnSpec] = {
             "arXiv 2307.06290, table 1).",
             "never",
         ),
-        _spec(
+        ColumnSpec(
             "perplexity",
             "likelihood",
             "Float64",
@@ -135,7 +131,7 @@ COLUMNS: dict[str, ColumnSpec] = {
             "(InstructMining, arXiv 2307.06290, table 1).",
             "the response has no tokens, or none is left after truncation",
         ),
-        _spec(
+        ColumnSpec(
             "log_perplexity",
             "likelihood",
             "Float64",
@@ -149,7 +145,7 @@ COLUMNS: dict[str, ColumnSpec] = {
             "rows; the mean of their logarithms is not.",
             "the response has no tokens, or none is left after truncation",
         ),
-        _spec(
+        ColumnSpec(
             "knn_6",
             "neighbors",
             "Float64",

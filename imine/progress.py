@@ -40,7 +40,7 @@ class SilentProgress:
 
 
 class LineProgress:
-    """Writes a line to standard error every ``every`` seconds (every second in place on a terminal)."""
+    """Writes a line to standard error every ``every`` seconds (twice a second, in place, on a terminal)."""
 
     def __init__(self, every: float = 30.0) -> None:
         self._tty = sys.stderr.isatty()

@@ -16,8 +16,8 @@ import sys
 from pathlib import Path
 
 import imine
+from imine.files import replace_file, sha256_of
 from imine.rules import Rule
-from imine.rules.files import replace_file, sha256_of
 from imine.rules.reference import check_reference
 from imine.rules.rule import ReferenceFile
 

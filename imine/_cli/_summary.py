@@ -12,7 +12,6 @@ from imine.rules import MeanPrediction, Rule, verdict
 from imine.selection import Selection
 
 _SHOWN = 3
-_WIDTH = 88
 
 
 def show_selection(selection: Selection, rule: Rule, records: pl.DataFrame, files: dict[str, Path]) -> None:

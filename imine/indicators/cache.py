@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import time
 import uuid
 import warnings
@@ -18,6 +17,7 @@ from typing import Any
 import polars as pl
 
 from imine.errors import CacheWarning
+from imine.files import replace_file
 from imine.indicators.models import cache_dir
 
 _SECONDS_BETWEEN_PARTS = 15.0
@@ -103,9 +103,7 @@ class ScoreStore:
             json.dumps(self._fingerprint, indent=2, sort_keys=True) + "\n"
         )
         part = self.folder / f"{time.time_ns():020d}-{uuid.uuid4().hex[:8]}.parquet"
-        scratch = part.with_suffix(".tmp")
-        rows.write_parquet(scratch)
-        os.replace(scratch, part)
+        replace_file(part, rows.write_parquet)
         return part
 
     def __enter__(self) -> ScoreStore:

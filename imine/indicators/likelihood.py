@@ -12,7 +12,7 @@ from imine.columns import COLUMNS
 from imine.indicators.cache import ScoreStore
 from imine.indicators.models import LoadedModel, load_causal_lm
 from imine.indicators.prefix import PrefixCache, shared_prefix
-from imine.indicators.responses import bucket, collate, token_losses
+from imine.indicators.responses import bucket, collate, response_sums
 from imine.indicators.templates import EncodedExample, Template, encode_examples
 from imine.progress import Progress
 
@@ -124,11 +124,6 @@ def _without(example: EncodedExample, head: int) -> EncodedExample:
 
 
 def _batch_perplexities(lm: LoadedModel, examples: list[EncodedExample], cache: PrefixCache) -> list[float]:
-    import torch
-
     batch = collate(examples, lm.tokenizer.pad_token_id).to(lm.model.device)
-    losses = token_losses(lm.model, batch, cache.lend(len(examples))).double()
-    sums = torch.zeros(len(examples), dtype=torch.float64, device=losses.device).index_add_(
-        0, batch.row, losses
-    )
-    return [math.exp(s / len(e.response)) for s, e in zip(sums.tolist(), examples, strict=True)]
+    sums = response_sums(lm.model, batch, cache.lend(len(examples))).tolist()
+    return [math.exp(s / len(e.response)) for s, e in zip(sums, examples, strict=True)]

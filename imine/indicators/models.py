@@ -17,6 +17,7 @@ import tempfile
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -204,8 +205,19 @@ def tensors_sha256(folder: Path) -> str:
 
     The order of tensors in the file and its metadata, which differ between writers, do not count.
     """
+    return _tensors_sha256(tuple(_state(path) for path in sorted(folder.glob("*.safetensors"))))
+
+
+def _state(path: Path) -> tuple[Path, int, int]:
+    """A file as it is now: hashes of gigabytes are computed once for it."""
+    facts = path.stat()
+    return path, facts.st_size, facts.st_mtime_ns
+
+
+@lru_cache(maxsize=64)
+def _tensors_sha256(files: tuple[tuple[Path, int, int], ...]) -> str:
     digest = hashlib.sha256()
-    for path in sorted(folder.glob("*.safetensors")):
+    for path, _, _ in files:
         with path.open("rb") as file:
             header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
             start = file.tell()
@@ -235,7 +247,12 @@ def tokenizer_sha256(name_or_path: str) -> str:
     Raises:
         ModelNotFoundError: the model is not there, or has no ``tokenizer.json``.
     """
-    whole = json.loads(_tokenizer_file(name_or_path).read_text(encoding="utf-8"))
+    return _tokenizer_sha256(_state(_tokenizer_file(name_or_path)))
+
+
+@lru_cache(maxsize=64)
+def _tokenizer_sha256(file: tuple[Path, int, int]) -> str:
+    whole = json.loads(file[0].read_text(encoding="utf-8"))
     model = whole["model"]
     decisive = {
         "type": model.get("type"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from imine.columns import COLUMNS
 from imine.errors import RuleError
+from imine.files import replace_file
 
 # Queries a block, and products a block: memory does not grow with the pool (64 MB of float32 products).
 _BLOCK = 1024
@@ -66,9 +66,7 @@ class ReferenceSet:
             embeddings=self.embeddings.astype(np.float16),
             encoder_sha256=np.array(self.encoder_sha256),
         )
-        scratch = path.with_name(f".{path.name}.tmp")
-        scratch.write_bytes(buffer.getvalue())
-        os.replace(scratch, path)
+        replace_file(path, lambda beside: beside.write_bytes(buffer.getvalue()))
 
     @classmethod
     def load(cls, path: Path) -> ReferenceSet:

@@ -150,6 +150,22 @@ def token_losses(model: Any, batch: TokenBatch, past: Any = None) -> Any:
     return torch.cat([cross_entropy(head(h).float(), t, reduction="none") for h, t in parts])
 
 
+def response_sums(model: Any, batch: TokenBatch, past: Any = None) -> Any:
+    """Negative log-likelihood of every response of a batch, its tokens summed in float64.
+
+    Args:
+        model, batch, past: as for :func:`token_losses`.
+
+    Returns:
+        Float64 tensor (rows,), in nats.
+    """
+    import torch
+
+    losses = token_losses(model, batch, past).double()
+    totals = torch.zeros(len(batch.input_ids), dtype=torch.float64, device=losses.device)
+    return totals.index_add_(0, batch.row, losses)
+
+
 def autocast(dtype: str, device: Any) -> Any:
     """Context in which matrix products run in ``dtype``; weights and sums stay float32."""
     import torch

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ import polars as pl
 
 from imine.columns import COLUMNS
 from imine.errors import FormatError, ModelNotFoundError, UnknownIndicatorError
+from imine.files import replace_file
 from imine.indicators.settings import ScoreSettings, settings_from_fingerprints
 from imine.indicators.stages import PLANS, STAGES, Column
 from imine.progress import Progress, SilentProgress
@@ -47,12 +47,8 @@ class Scores:
 
     def write(self, path: str | Path) -> None:
         """Write a parquet side-car, the fingerprints in its key-value metadata, atomically."""
-        path = Path(path)
-        scratch = path.with_name(f".{path.name}.tmp")
-        self.frame.write_parquet(
-            scratch, metadata={_METADATA_KEY: json.dumps({"fingerprints": self.fingerprints})}
-        )
-        os.replace(scratch, path)
+        metadata = {_METADATA_KEY: json.dumps({"fingerprints": self.fingerprints})}
+        replace_file(path, lambda beside: self.frame.write_parquet(beside, metadata=metadata))
 
     @classmethod
     def read(cls, path: str | Path) -> Scores:

@@ -47,19 +47,18 @@ class ScoreSettings:
 
 
 def settings_from_fingerprints(
-    fingerprints: dict[str, dict[str, Any]], reference: Path | None, base: ScoreSettings | None = None
+    fingerprints: dict[str, dict[str, Any]], reference: Path | None
 ) -> ScoreSettings:
     """The settings under which columns with these fingerprints are computed again.
 
     Args:
         fingerprints: by indicator, as a rule holds them.
         reference: file of the reference set, where one belongs to them.
-        base: settings for what no fingerprint fixes.
 
     Raises:
         RuleError: the neighbours' reference set is missing.
     """
-    settings = base or ScoreSettings()
+    settings = ScoreSettings()
     for indicator, fingerprint in fingerprints.items():
         try:
             settings = _with_fingerprint(settings, fingerprint, reference)

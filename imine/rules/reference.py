@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from imine.errors import RuleError
+from imine.files import replace_file, sha256_of
 from imine.indicators.neighbors import ReferenceSet
-from imine.rules.files import replace_file, sha256_of
 from imine.rules.rule import ReferenceFile, Rule
 
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
 from imine.errors import RuleError
+from imine.files import replace_file, sha256_of
 from imine.rules.checks import check_covariance, check_std_error
-from imine.rules.files import replace_file, sha256_of
 
 if TYPE_CHECKING:
     import polars as pl

@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from imine.rules.rule import Estimate, Rule, Term
 
 WEAK_BELOW = 0.3
-LITTLE_BELOW = 0.05
 """PRESS R2 under which a rule is called weak."""
+LITTLE_BELOW = 0.05
+"""PRESS R2 under which it is said to predict next to nothing."""
 
 
 @dataclass(frozen=True, slots=True)

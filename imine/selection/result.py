@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from imine.files import replace_file
 from imine.rules import MeanPrediction
-from imine.rules.files import replace_file
 
 if TYPE_CHECKING:
     from imine.indicators.score import Scores

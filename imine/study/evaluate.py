@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from imine.indicators.responses import autocast, bucket, collate, token_losses, trainable_tokens
+from imine.indicators.responses import autocast, bucket, collate, response_sums, trainable_tokens
 from imine.indicators.templates import EncodedExample
 
 
@@ -76,9 +76,7 @@ def evaluate(
         with torch.inference_mode(), autocast(dtype, device):
             for group in bucket(lengths, micro_tokens):
                 batch = collate([examples[i] for i in group], pad_id).to(device)
-                losses = token_losses(model, batch).double()
-                totals = torch.zeros(len(group), dtype=torch.float64, device=device)
-                sums[group] = totals.index_add_(0, batch.row, losses).cpu().numpy()
+                sums[group] = response_sums(model, batch).cpu().numpy()
     finally:
         model.train(was_training)
     return Evaluation(sums, np.array([trainable_tokens(e) for e in examples], dtype=np.int64))

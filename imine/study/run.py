@@ -12,6 +12,7 @@ from typing import Any
 import polars as pl
 
 from imine.errors import StudyError
+from imine.files import replace_file
 from imine.indicators.templates import TEMPLATES, EncodedExample, encode_examples
 from imine.progress import Progress, SilentProgress, format_seconds
 from imine.study.config import FinetuneConfig, Study, recipe_sha256
@@ -22,7 +23,7 @@ from imine.study.ledger import Ledger, check_recipe, check_rows, locked, read_le
 from imine.study.machine import all_versions, check_needs, machine_record, set_threads
 from imine.study.pools import StudyData, load_data
 from imine.study.scoring import Scorer, ScoresLike, default_scorer
-from imine.study.table import atomically, runs_frame, write_parquet
+from imine.study.table import runs_frame, write_parquet
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +130,7 @@ class _Runner:
         evals = {name: _encode(lm, rows, study.config.finetune) for name, rows in data.evaluation.items()}
         scorer = scorer or default_scorer(study, data.candidates, folder, say)
         scores = scorer(drawn.drop("pool"))
-        atomically(folder / "scores.parquet", scores.write)
+        replace_file(folder / "scores.parquet", scores.write)
         return cls(study, folder, say, lm, subsets, ledger, scores, encoded, evals)
 
     def go(self, after_run: Callable[[int], None] | None) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import polars as pl
+
+from imine.files import replace_file
 
 
 def subset_means(design: pl.DataFrame, scores: pl.DataFrame, indicators: Sequence[str]) -> pl.DataFrame:
@@ -93,11 +94,4 @@ def write_parquet(frame: pl.DataFrame, path: Path, about: Mapping[str, Any] | No
         about: stored as JSON under the metadata key ``imine``.
     """
     metadata = None if about is None else {"imine": json.dumps(about, sort_keys=True)}
-    atomically(path, lambda scratch: frame.write_parquet(scratch, metadata=metadata))
-
-
-def atomically(path: Path, write: Callable[[Path], Any]) -> None:
-    """Let ``write`` make a file beside ``path``, then put it in its place in one step."""
-    scratch = path.with_name(f".{path.name}.tmp")
-    write(scratch)
-    os.replace(scratch, path)
+    replace_file(path, lambda beside: frame.write_parquet(beside, metadata=metadata))
