@@ -66,7 +66,10 @@ def solve_exactly(A: Doubled, y: Doubled, weights: Array) -> ExactSolution:
     return ExactSolution(
         [value * Fraction(2) ** (shift - y_shift) for value, shift in zip(params, shifts, strict=True)],
         [
-            [Fraction(row[p + 1 + j], determinant) * Fraction(2) ** (shifts[i] + shifts[j] + w_shift) for j in range(p)]
+            [
+                Fraction(row[p + 1 + j], determinant) * Fraction(2) ** (shifts[i] + shifts[j] + w_shift)
+                for j in range(p)
+            ]
             for i, row in enumerate(rows)
         ],
         Fraction(rss) * Fraction(2) ** (-2 * y_shift - w_shift),

@@ -26,7 +26,7 @@ class Factor:
 
 
 def factor_columns(
-    columns: Array, given: Array, names: tuple[str, ...], centred: bool, units: Array
+    columns: Array, given: Array, names: tuple[str, ...], centred: bool, units: npt.NDArray[np.int64]
 ) -> Factor:
     """Scale the columns to unit length and factor them by QR with column pivoting.
 
@@ -112,7 +112,9 @@ def _refuse_constant(noise: Array, names: tuple[str, ...], centred: bool) -> Non
 
 
 def _refuse_tiny(lengths: Array, names: tuple[str, ...]) -> None:
-    tiny = [f"{name} ({length:.2g})" for name, length in zip(names, lengths, strict=True) if length < SMALLEST]
+    tiny = [
+        f"{name} ({length:.2g})" for name, length in zip(names, lengths, strict=True) if length < SMALLEST
+    ]
     if tiny:
         raise RegressionError(
             f"values too small to be squared in double precision: {', '.join(tiny)}. "

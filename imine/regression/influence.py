@@ -31,7 +31,9 @@ class RunInfluence:
     dffits: Array
 
 
-def influence_of_runs(residuals: Doubled, left: Doubled, weights: Array, rss: Doubled, p: int) -> RunInfluence:
+def influence_of_runs(
+    residuals: Doubled, left: Doubled, weights: Array, rss: Doubled, p: int
+) -> RunInfluence:
     """Leave-one-out quantities without a second fit.
 
     Args:

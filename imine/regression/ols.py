@@ -194,7 +194,9 @@ def _results(
     n, p = problem.A.shape
     scale = problem.y_unit - problem.units
     covariance = np.ldexp(spread.covariance, scale[:, None] + scale[None, :])
-    errors = solution.std_errors if kind == "classical" else np.ldexp(np.sqrt(np.diag(spread.covariance)), scale)
+    errors = (
+        solution.std_errors if kind == "classical" else np.ldexp(np.sqrt(np.diag(spread.covariance)), scale)
+    )
     t, p_values = _tests(solution.params, errors, spread.df)
     back = np.argsort(problem.order)
     fitted = Doubled.of(problem.level) + (problem.y - solution.residuals).ldexp(problem.y_unit)

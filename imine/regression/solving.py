@@ -30,6 +30,8 @@ from imine.regression.factoring import column_lengths, factor_columns
 Exponents = npt.NDArray[np.int64]
 
 _MOST_STEPS = 40
+# A correction below this share of the solution is not worth another step: no rounding to float64 would see it.
+_SMALL_ENOUGH = 2.0**-96
 # Beyond this share of the solution a last correction says that the refinement did not settle.
 _SETTLED = 1e-20
 
@@ -110,7 +112,7 @@ def pose(X: Array, y: Array, weights: Array, intercept: bool) -> Problem:
     centre = np.array([_mean(column, weights) for column in X.T]) if intercept else np.zeros(X.shape[1])
     level = _mean(y, weights) if intercept else 0.0
     A = Doubled(*two_sum(X, -centre))
-    about = Doubled(*two_sum(y, -np.float64(level)))
+    about = Doubled(*two_sum(y, np.array(-level)))
     units = _exponents(A.hi)
     A = A.ldexp(-units)
     if intercept:
@@ -214,14 +216,16 @@ def _refine(problem: Problem, root: Array) -> _Refined | None:
     unit = Doubled.of(np.hstack([np.zeros((p, 1)), np.eye(p)]))
     values = Doubled.of(np.zeros((p, p + 1)))
     first = last = np.full(p + 1, np.inf)
+    residuals = target
     for step in range(_MOST_STEPS):
-        residuals = target - tall @ values
+        if step:
+            residuals = target - tall @ values
         left = unit + wide @ (weights * residuals)
         change = folded_product(root.T, left.hi)
         size = np.sqrt(folded_sum(change**2))
         if step == 0:
             first = np.where(size > 0, size, 1.0)
-        if step and not np.any((size > 2.0**-106 * first) & (size < 0.5 * last)):
+        if step and not np.any((size > _SMALL_ENOUGH * first) & (size < 0.5 * last)):
             break
         last = size
         values = values + Doubled.of(folded_product(root, change))
@@ -334,11 +338,7 @@ def _round_exactly(problem: Problem, exact: ExactSolution) -> tuple[Array, Array
             a * b for a, b in zip(row, params, strict=True)
         )
         variances[0] = sum(
-            (
-                row[i] * row[j] * exact.inverse[i][j]
-                for i in range(len(row))
-                for j in range(len(row))
-            ),
+            (row[i] * row[j] * exact.inverse[i][j] for i in range(len(row)) for j in range(len(row))),
             Fraction(0),
         )
     variance = exact.rss / (len(problem.weights) - len(params))

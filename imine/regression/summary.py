@@ -170,7 +170,9 @@ def _kinds(results: OlsResults) -> list[str]:
             "F is Wald's."
         )
     elif results.covariance_kind != "classical":
-        said.append(f"Standard errors {results.covariance_kind}, robust against unequal variances; F is Wald's.")
+        said.append(
+            f"Standard errors {results.covariance_kind}, robust against unequal variances; F is Wald's."
+        )
     return said
 
 
