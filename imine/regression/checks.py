@@ -129,12 +129,12 @@ def _variance_test(name: str, fit: Fitted, parts: Sequence[Array], of: str) -> C
     if not np.any(fit.residuals):
         return _undefined(name, "the fit is exact: there are no errors to look at")
     basis = _basis(_standardised(np.column_stack(parts)), constant=True)
-    df, n = basis.shape[1] - 1, len(fit.residuals)
+    df, n, given = basis.shape[1] - 1, len(fit.residuals), sum(part.shape[1] for part in parts)
     if df < 1:
         return _undefined(name, "no term varies")
     if n <= df + 1:
         return _undefined(
-            name, f"{n} runs are too few for {of} ({df} columns and a constant): at least {df + 2} are needed"
+            name, f"{n} runs are too few for {of} ({given} columns and a constant): up to {given + 2} are needed"
         )
     squares = fit.residuals**2 / np.mean(fit.residuals**2)
     change = squares - squares.mean()
