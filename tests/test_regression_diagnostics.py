@@ -27,7 +27,9 @@ def diagnosed(name: str) -> Diagnostics:
 
 @pytest.fixture(scope="module")
 def statsmodels_says() -> dict[str, dict[str, list[float]]]:
-    found: dict[str, dict[str, list[float]]] = json.loads((ORACLES / "ols_statsmodels.json").read_text())["problems"]
+    found: dict[str, dict[str, list[float]]] = json.loads((ORACLES / "ols_statsmodels.json").read_text())[
+        "problems"
+    ]
     return found
 
 
@@ -49,7 +51,9 @@ def test_statsmodels(name, check, key, statsmodels_says):
     found, theirs = diagnosed(name).check(check), statsmodels_says[name].get(key)
     if theirs is None:
         assert found.statistic is None
-        assert re.search(r"Not defined here: \d+ runs are too few for the terms, their squares", found.meaning)
+        assert re.search(
+            r"Not defined here: \d+ runs are too few for the terms, their squares", found.meaning
+        )
     else:
         np.testing.assert_allclose([found.statistic, found.p], theirs, rtol=1e-10)
 
@@ -84,9 +88,7 @@ def test_lack_of_fit_of_r(r_says):
 @pytest.mark.parametrize("name", PROBLEMS)
 def test_collinearity_of_r(name, r_says):
     known = diagnosed(name).collinearity
-    np.testing.assert_allclose(
-        known.condition_indices, r_says[name, "condition_indices"][:, 0], rtol=1e-10
-    )
+    np.testing.assert_allclose(known.condition_indices, r_says[name, "condition_indices"][:, 0], rtol=1e-10)
     np.testing.assert_allclose(known.proportions, r_says[name, "proportions"], rtol=1e-9, atol=1e-10)
     np.testing.assert_allclose(known.proportions.sum(axis=0), 1.0)
     np.testing.assert_allclose(known.tolerance * known.vif, 1.0)
@@ -121,7 +123,7 @@ def test_normal_approximation_beyond_four_hundred_runs():
 
 def simple(n: int = 30, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(seed)
-    X = rng.normal(size=(n, 2)) + [5.0, 0.5]
+    X = rng.normal([5.0, 0.5], size=(n, 2))
     return X, 1 + X @ [0.5, -1.0] + 0.1 * rng.normal(size=n)
 
 
@@ -203,17 +205,23 @@ def test_an_exact_fit_has_no_errors_to_test(name):
 def test_tests_that_are_not_defined_say_why():
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(8, 4)), rng.normal(size=8)
-    assert "8 runs are too few for the terms, their squares and products (14 columns" in meaning("White", X, y)
+    assert "8 runs are too few for the terms, their squares and products (14 columns" in meaning(
+        "White", X, y
+    )
     assert "no labels of repeated runs" in meaning("lack of fit", X, y)
     assert "no subset was run more than once" in meaning("lack of fit", X, y, replicates=range(8))
-    assert "the runs of 'a' are not repeats" in meaning("lack of fit", X, y, replicates=["a"] * 2 + [None] * 6)
+    assert "the runs of 'a' are not repeats" in meaning(
+        "lack of fit", X, y, replicates=["a"] * 2 + [None] * 6
+    )
     assert "too few runs" in meaning("RESET", X[:7], y[:7])
     few = np.repeat(X[:3, :2], 3, axis=0)
     same = np.repeat(np.arange(3), 3)
     noisy = rng.normal(size=9)
     assert "cannot miss any" in meaning("lack of fit", few, noisy, replicates=same)
     more = np.repeat(X[:5, :1], 2, axis=0)
-    assert "no pure error" in meaning("lack of fit", more, np.repeat(y[:5], 2), replicates=np.repeat(range(5), 2))
+    assert "no pure error" in meaning(
+        "lack of fit", more, np.repeat(y[:5], 2), replicates=np.repeat(range(5), 2)
+    )
     assert "one label" in meaning("lack of fit", more, rng.normal(size=10), replicates=[0, 0, *range(1, 9)])
     flag = np.repeat([0.0, 1.0], 6)[:, None]
     assert "combinations of the terms" in meaning("RESET", flag, rng.normal(size=12))

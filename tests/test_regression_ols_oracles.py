@@ -15,9 +15,10 @@ from imine.regression import OlsResults, fit_ols
 ORACLES = Path(__file__).resolve().parent / "oracles"
 PROBLEMS = ("indicators", "small", "spread", "weighted", "origin", "origin_weighted", "repeated")
 OURS = (
-    "params std_errors t p covariance sigma r2 adjusted_r2 f f_p log_likelihood residuals fitted leverage "
-    "cooks_distance studentised_internal studentised_external dffits press"
-).split()
+    "params", "std_errors", "t", "p", "covariance", "sigma", "r2", "adjusted_r2", "f", "f_p", "log_likelihood",
+    "residuals", "fitted", "leverage", "cooks_distance", "studentised_internal", "studentised_external", "dffits",
+    "press",
+)  # fmt: skip
 # Of the largest number of each quantity: residuals near zero have no more digits than the data they are left of.
 TOLERANCE = 1e-10
 

@@ -134,7 +134,8 @@ def _variance_test(name: str, fit: Fitted, parts: Sequence[Array], of: str) -> C
         return _undefined(name, "no term varies")
     if n <= df + 1:
         return _undefined(
-            name, f"{n} runs are too few for {of} ({given} columns and a constant): up to {given + 2} are needed"
+            name,
+            f"{n} runs are too few for {of} ({given} columns and a constant): up to {given + 2} are needed",
         )
     squares = fit.residuals**2 / np.mean(fit.residuals**2)
     change = squares - squares.mean()

@@ -320,7 +320,7 @@ def _likelihood(problem: Problem, rss: float, p: int) -> tuple[float, float, flo
     n, counted = len(problem.weights), p + 1
     if rss > 0:
         log_rss = math.log(rss) + 2 * problem.y_unit * math.log(2.0)
-        heavy = math.fsum(np.log(problem.weights).tolist())
+        heavy = math.fsum(map(math.log, problem.weights.tolist()))
         log_likelihood = -0.5 * n * (math.log(2 * math.pi / n) + log_rss + 1) + 0.5 * heavy
     else:
         log_likelihood = math.inf

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from imine.regression.doubled import Array, folded_product, folded_sum
+from imine.regression.factoring import column_lengths
 
 CovarianceKind = Literal["classical", "HC0", "HC1", "HC2", "HC3", "cluster"]
 COVARIANCES: tuple[str, ...] = get_args(CovarianceKind)
@@ -180,8 +181,9 @@ class OlsResults:
         away = X - self.centre
         mean = self.centre_value + folded_sum((away * self.params[int(self.intercept) :]).T)
         both = np.column_stack([np.ones(len(X)), away]) if self.intercept else away
-        variance = folded_sum((folded_product(both, self.root) ** 2).T)
-        std_error = np.sqrt(variance + (self.sigma**2 / heavy if interval == "observation" else 0.0))
+        std_error = column_lengths(folded_product(both, self.root).T)
+        if interval == "observation":
+            std_error = np.hypot(std_error, self.sigma / np.sqrt(heavy))
         half = self._quantile(level) * std_error
         return Prediction(mean, std_error, mean - half, mean + half, level, interval)
 

@@ -45,7 +45,9 @@ def spread_rows(
     if groups is not None:
         count = int(groups.max()) + 1
         summed = [[float(total(pulled[groups == g, j]).hi) for j in range(p)] for g in range(count)]
-        return np.array(summed) * math.sqrt(count / (count - 1) * (n - 1) / (n - p))
+        grouped = np.array(summed) * math.sqrt(count / (count - 1) * (n - 1) / (n - p))
+        # In an order of their own, since the groups were numbered in that of the given rows.
+        return np.asarray(grouped[np.lexsort(grouped.T)])
     if kind in ("HC2", "HC3"):
         _refuse_leverage_one(kind, left.hi, rows)
         share = left.hi[:, None]

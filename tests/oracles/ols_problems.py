@@ -40,10 +40,21 @@ def main() -> None:
     write("spread", y, X, g=rng.integers(0, 6, size=40))
     X = indicators(rng, 40, 3)
     w = np.round(rng.gamma(2.0, 1.0, size=40) + 0.05, 3)
-    write("weighted", 2 + X @ [0.5, 0.0, 0.1] + rng.normal(size=40) / np.sqrt(w), X, w=w, g=rng.integers(0, 7, size=40))
+    write(
+        "weighted",
+        2 + X @ [0.5, 0.0, 0.1] + rng.normal(size=40) / np.sqrt(w),
+        X,
+        w=w,
+        g=rng.integers(0, 7, size=40),
+    )
     X = indicators(rng, 25, 2)
     write("origin", X @ [0.3, 0.7] + rng.normal(size=25), X)
-    write("origin_weighted", X @ [0.3, 0.7] + rng.normal(size=25), X, w=np.round(rng.gamma(3.0, 1.0, size=25) + 0.1, 3))
+    write(
+        "origin_weighted",
+        X @ [0.3, 0.7] + rng.normal(size=25),
+        X,
+        w=np.round(rng.gamma(3.0, 1.0, size=25) + 0.1, 3),
+    )
     X = np.repeat(indicators(rng, 9, 2), 3, axis=0)
     bend = (X[:, 0] - X[:, 0].mean()) ** 2 / X[:, 0].var()
     write("repeated", X @ [0.2, 0.1] + bend + rng.normal(size=27), X, s=np.repeat(np.arange(9), 3))

@@ -69,7 +69,11 @@ def robust(fit: Any, frame: pl.DataFrame) -> dict[str, Any]:
         found |= {kind: again.cov_params(), f"{kind}_p": again.pvalues, f"{kind}_f": again.fvalue}
     if "g" in frame.columns:
         again = fit.get_robustcov_results("cluster", groups=frame["g"].to_numpy(), use_t=True)
-        found |= {"cluster": again.cov_params(), "cluster_p": again.pvalues, "cluster_conf_int": again.conf_int(0.1)}
+        found |= {
+            "cluster": again.cov_params(),
+            "cluster_p": again.pvalues,
+            "cluster_conf_int": again.conf_int(0.1),
+        }
         found |= {"cluster_f": again.fvalue}
     return found
 
