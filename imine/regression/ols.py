@@ -13,9 +13,10 @@ import numpy.typing as npt
 from imine.errors import RegressionError
 from imine.regression.doubled import Array, Doubled, total
 from imine.regression.influence import influence_of_runs
+from imine.regression.posing import Problem, off_centre, pose, weighted_lengths
 from imine.regression.results import COVARIANCES, CovarianceKind, OlsResults
 from imine.regression.robust import covariance_of, group_indices, root_of, spread_rows, wald_f
-from imine.regression.solving import Problem, Solution, off_centre, pose, solve, weighted_lengths
+from imine.regression.solving import Solution, solve
 
 INTERCEPT = "intercept"
 
@@ -195,16 +196,18 @@ def _results(
     scale = problem.y_unit - problem.units
     covariance = np.ldexp(spread.covariance, scale[:, None] + scale[None, :])
     errors = (
-        solution.std_errors if kind == "classical" else np.ldexp(np.sqrt(np.diag(spread.covariance)), scale)
+        solution.estimates.std_errors
+        if kind == "classical"
+        else np.ldexp(np.sqrt(np.diag(spread.covariance)), scale)
     )
-    t, p_values = _tests(solution.params, errors, spread.df)
+    t, p_values = _tests(solution.estimates.params, errors, spread.df)
     back = np.argsort(problem.order)
     fitted = Doubled.of(problem.level) + (problem.y - solution.residuals).ldexp(problem.y_unit)
     centre_value = Doubled.of(problem.level) + solution.beta[0].ldexp(problem.y_unit)
     return OlsResults(
         names=(INTERCEPT, *names) if problem.intercept else names,
         intercept=problem.intercept,
-        params=_locked(solution.params),
+        params=_locked(solution.estimates.params),
         covariance=_locked(covariance),
         std_errors=_locked(errors),
         t=_locked(t),
@@ -212,7 +215,7 @@ def _results(
         n_runs=n,
         df_model=p - problem.intercept,
         df_resid=n - p,
-        sigma=solution.sigma,
+        sigma=solution.estimates.sigma,
         residuals=_locked(solution.residuals.ldexp(problem.y_unit).hi[back]),
         fitted=_locked(fitted.hi[back]),
         vif=_locked(_inflation(problem, solution)),
