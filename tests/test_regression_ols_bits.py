@@ -105,14 +105,15 @@ def test_one_or_two_threads_and_other_processors():
     root = Path(__file__).resolve().parents[1]
     path = os.pathsep.join([str(root), str(root / "kernels")])
     older = {"OPENBLAS_CORETYPE": "Prescott", "NPY_DISABLE_CPU_FEATURES": "AVX2 FMA3 AVX512F", "threads": "1"}
-    said = set()
+    command, running = [sys.executable, "-W", "ignore", "-c", SCRIPT], []
     for settings_of_run in ({"threads": "1"}, {"threads": "2"}, older):
         limits = {
             f"{library}_NUM_THREADS": settings_of_run["threads"] for library in ("OPENBLAS", "OMP", "MKL")
         }
         environment = {**os.environ, **limits, **settings_of_run, "PYTHONPATH": path}
-        command = [sys.executable, "-W", "ignore", "-c", SCRIPT]
-        said.add(subprocess.run(command, capture_output=True, text=True, env=environment, check=True).stdout)
+        running.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment))
+    said = {process.communicate()[0] for process in running}
+    assert [process.returncode for process in running] == [0, 0, 0]
     assert len(said) == 1
     assert len(said.pop().strip()) == 64
 

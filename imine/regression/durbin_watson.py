@@ -57,7 +57,7 @@ def _differences(n: int) -> Array:
 def _eigenvalues(basis: Array) -> Array:
     """Those of the differences seen by residuals, without the zeros of the fitted directions."""
     n, p = basis.shape
-    others = np.linalg.svd(basis, full_matrices=True)[0][:, p:]
+    others = np.linalg.qr(basis, mode="complete")[0][:, p:]
     return np.asarray(np.linalg.eigvalsh(others.T @ _differences(n) @ others))
 
 
