@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 if TYPE_CHECKING:
-    from imine_kernels.lexical import ViewColumn
+    from imine_kernels.views import ViewColumn
 
 # Rows of one call of a kernel: some hundred kilobytes of usual text, against some 30 microseconds a call.
 BLOCK_ROWS = 1024
@@ -67,7 +67,7 @@ def text_chunks(series: pl.Series) -> list[TextChunk]:
 
 
 def _text_chunk(piece: pl.Series, start: int) -> TextChunk:
-    from imine_kernels.lexical import ViewColumn
+    from imine_kernels.views import ViewColumn
 
     # to_arrow() would rechunk a column of several chunks, and its default layout copies all bytes.
     array = piece.to_arrow(compat_level=pl.CompatLevel.newest())

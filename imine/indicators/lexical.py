@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from imine.columns import COLUMNS
+from imine.columns import COLUMNS, require_column
 from imine.errors import UnknownIndicatorError
 from imine.indicators.arrow_text import TextChunk, for_each_block, text_chunks
 
@@ -213,7 +213,7 @@ def lexical_fingerprint(
     _check_names([name])
     made_by: dict[str, Any] = {
         "indicator": name,
-        "version": COLUMNS[name].version,
+        "version": require_column(name).version,
         "splitter": f"{SPLITTER}/{SPLITTER_VERSION}",
         "unicode": UNICODE_VERSION,
     }

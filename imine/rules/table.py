@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from imine.columns import COLUMNS
+from imine.columns import find_column
 from imine.rendering import format_p
 
 if TYPE_CHECKING:
@@ -180,7 +180,8 @@ def _estimate(estimate: Estimate) -> tuple[str, ...]:
 
 
 def _unit(term: Term) -> str:
-    return COLUMNS[term.name].unit if term.name in COLUMNS else "–"
+    spec = find_column(term.name)
+    return spec.unit if spec else "–"
 
 
 def _fitted(term: Term) -> Sequence[str]:

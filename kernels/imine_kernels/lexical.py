@@ -7,7 +7,7 @@ Scratch buffers belong to one call and grow with its longest row: nothing is all
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numba import types
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from imine_kernels.jit import kernel
 from imine_kernels.unicode_tables import WordTables
+from imine_kernels.views import ViewColumn
 
 _WORD, _MARK, _SINGLE, _JOINER = 1, 2, 3, 4
 _LOOK_CLOSER = 1  # value of WordTables.ascii
@@ -26,24 +27,6 @@ _SEED = np.uint64(0x9E3779B97F4A7C15)
 _FACTOR = np.uint64(0xD6E8FEB86659FD93)
 _SHIFT = np.uint64(32)
 _ONE = np.uint64(1)
-
-
-class ViewColumn(NamedTuple):
-    """Buffers of one chunk of an Arrow string-view column.
-
-    Attributes:
-        views: (4 * slots,) the 16-byte views as int32; at least ``offset`` + rows of them.
-        addresses: (buffers,) memory address of each data buffer.
-        sizes: (buffers,) bytes in each data buffer.
-        validity: bitmap, least significant bit first; empty where no row is null.
-        offset: slot of the first row, in ``views`` and in ``validity``.
-    """
-
-    views: NDArray[np.int32]
-    addresses: NDArray[np.uint64]
-    sizes: NDArray[np.int64]
-    validity: NDArray[np.uint8]
-    offset: int
 
 
 def _pointer_to(item: Any) -> Any:
