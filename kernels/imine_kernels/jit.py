@@ -31,7 +31,7 @@ def cache_enabled() -> bool:
 
 @cache
 def cache_folder() -> Path | None:
-    """The folder of this version's compiled kernels; ``None`` where no cache can be kept.
+    """The folder of this version's compiled kernels; ``None`` where none can be written.
 
     numba itself notices a change only in the file of the cached function: helpers or constants from another
     file would stay old in it. Therefore the folder's name holds a hash of all sources of the package. It lies in
@@ -42,8 +42,6 @@ def cache_folder() -> Path | None:
         >>> folder is None or folder.name == sources_digest()
         True
     """
-    if not cache_enabled():
-        return None
     own = os.environ.get("IMINE_CACHE")
     user = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()) / "imine"
     base = Path(numba.config.CACHE_DIR or Path(own or user) / "kernels")
@@ -81,7 +79,7 @@ def kernel(function: Callable[..., Any]) -> Any:
         >>> callable(double)
         True
     """
-    folder = cache_folder()
+    folder = cache_folder() if cache_enabled() else None
     if folder is None:
         return numba.njit(**_OPTIONS)(function)
     users, numba.config.CACHE_DIR = numba.config.CACHE_DIR, str(folder)
