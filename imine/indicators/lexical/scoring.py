@@ -1,0 +1,218 @@
+"""Lexical measures of a column or of records: values with their reasons, and fingerprints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from imine.columns.lexical import LEXICAL, MEASURES, Side, split_name
+from imine.errors import UnknownIndicatorError
+from imine.indicators.lexical.engine import measure_column
+from imine.indicators.lexical.formulas import FORMULAS, Formula
+from imine.indicators.lexical.parameters import LexicalParameters
+from imine.indicators.lexical.scratch import Outputs
+
+SPLITTER = "imine-words"
+# Raised when the same text would give other words.
+SPLITTER_VERSION = 1
+
+# Rows whose prompt, or whole example, is joined into one text at once: what bounds the memory of it.
+_JOINED_ROWS = 1 << 15
+_WHAT: dict[Side, str] = {"output": "response", "input": "prompt", "both": "example"}
+
+
+def measure_text(
+    text: pl.Series,
+    measures: Sequence[str],
+    parameters: LexicalParameters | None = None,
+    *,
+    prompt: pl.Series | None = None,
+    what: str = "text",
+    threads: int | None = None,
+) -> pl.DataFrame:
+    """Measures of every row of a column, in one pass over its bytes and in several threads.
+
+    The result is the same to the last bit for any number of threads and any chunking of the column.
+
+    Args:
+        text: String column; nulls are allowed.
+        measures: names of :data:`imine.columns.lexical.MEASURES`.
+        parameters: free numbers of the measures.
+        prompt: String column of the same length, for ``copied_share``.
+        what: what the reasons call the text.
+        threads: number of threads; by default ``NUMBA_NUM_THREADS``, else the cores of this process.
+
+    Returns:
+        For each measure its column and ``<measure>__why``: the reason where the value is null, else null.
+
+    Raises:
+        UnknownIndicatorError: a name is not a lexical measure.
+        TypeError: a column is not a String column.
+        ValueError: ``copied_share`` is asked for without a prompt of the same length.
+
+    Examples:
+        >>> measure_text(pl.Series(["Don't re-use it: don’t!", ""]), ["words", "ttr"]).rows()
+        [(4, None, 0.75, None), (0, None, None, 'text has 0 words, fewer than 1')]
+    """
+    parameters = parameters or LexicalParameters()
+    formulas = {name: _formula(name) for name in measures}
+    if "copied_share" in formulas and (prompt is None or len(prompt) != len(text)):
+        raise ValueError("copied_share needs the prompts, as many as there are texts")
+    passes = dict.fromkeys(["words", *(p for f in formulas.values() for p in f.passes)])
+    quantities = measure_column(text, passes, parameters, prompt=prompt, threads=threads)
+    columns = []
+    for name, formula in formulas.items():
+        columns += _column(name, formula, quantities, parameters, what)
+    return pl.DataFrame(columns)
+
+
+def _formula(measure: str) -> Formula:
+    if measure not in FORMULAS:
+        raise UnknownIndicatorError(
+            f"no lexical measure {measure!r}; there are {', '.join(FORMULAS)} (imine indicators lexical)"
+        )
+    return FORMULAS[measure]
+
+
+def _column(
+    name: str, formula: Formula, quantities: Outputs, parameters: LexicalParameters, what: str
+) -> list[pl.Series]:
+    least = formula.least(parameters)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        values = formula.value(quantities)
+    words = pl.Series("words", quantities["words"])
+    frame = pl.DataFrame({"words": words, "value": values}).with_columns(
+        value=pl.when(pl.col("words") >= least).then("value")
+    )
+    if frame["value"].dtype == pl.Float64:
+        frame = frame.with_columns(pl.col("value").fill_nan(None))
+    plural = pl.when(pl.col("words") == 1).then(pl.lit("")).otherwise(pl.lit("s"))
+    why = (
+        pl.when(pl.col("value").is_not_null())
+        .then(pl.lit(None, pl.String))
+        .when(pl.col("words") < 0)
+        .then(pl.lit(f"{what} is null"))
+        .when(pl.col("words") < least)
+        .then(pl.format(what + " has {} word{}, fewer than " + str(least), pl.col("words"), plural))
+        .otherwise(pl.lit(formula.otherwise.format(what=what)))
+    )
+    both = frame.select(pl.col("value").alias(name), why.alias(f"{name}__why"))
+    return list(both)
+
+
+def score_lexical(
+    frame: pl.DataFrame,
+    names: Sequence[str] | None = None,
+    *,
+    parameters: LexicalParameters | None = None,
+    threads: int | None = None,
+) -> pl.DataFrame:
+    """The lexical indicators of every record.
+
+    The prompt is ``instruction`` and ``input``, joined by a line break where there is an input; the whole example is
+    the prompt and the response, joined by a line break. They are joined for some ten thousand rows at a time; the
+    response is read where polars has it.
+
+    Args:
+        frame: records, with the String columns ``instruction``, ``input`` and ``output`` as needed.
+        names: indicators wanted, in the order of the result; the listed lexical ones by default.
+        parameters: free numbers of the measures.
+        threads: number of threads; by default ``NUMBA_NUM_THREADS``, else the cores of this process.
+
+    Returns:
+        Frame of the same height, for each indicator its column and ``<name>__why``: the reason where the
+        value is null, else null.
+
+    Raises:
+        UnknownIndicatorError: a name is not a lexical indicator.
+        TypeError: a text column is not a String column.
+        polars.exceptions.ColumnNotFoundError: a text column is missing.
+
+    Examples:
+        >>> frame = pl.DataFrame({"instruction": ["Say it"], "input": ["twice"], "output": ["So, so."]})
+        >>> score_lexical(frame, ["input_words", "mtld"]).row(0)
+        (3, None, None, 'response has 2 words, fewer than 10')
+    """
+    wanted = [spec.name for spec in LEXICAL] if names is None else list(names)
+    sides: dict[Side, dict[str, str]] = {}
+    for name in wanted:
+        side, measure = _split(name)
+        sides.setdefault(side, {})[name] = measure
+    columns: dict[str, pl.Series] = {}
+    for side, members in sides.items():
+        measured = _measure_side(frame, side, list(dict.fromkeys(members.values())), parameters, threads)
+        for name, measure in members.items():
+            columns[name] = measured[measure]
+            columns[f"{name}__why"] = measured[f"{measure}__why"]
+    return pl.DataFrame([columns[c].alias(c) for name in wanted for c in (name, f"{name}__why")])
+
+
+def _split(name: str) -> tuple[Side, str]:
+    found = split_name(name)
+    if found is None:
+        raise UnknownIndicatorError(f"not a lexical indicator: {name}; there are {', '.join(MEASURES)}")
+    return found
+
+
+def _measure_side(
+    frame: pl.DataFrame,
+    side: Side,
+    measures: list[str],
+    parameters: LexicalParameters | None,
+    threads: int | None,
+) -> pl.DataFrame:
+    if side == "output" and "copied_share" not in measures:
+        return measure_text(frame["output"], measures, parameters, what=_WHAT[side], threads=threads)
+    parts = []
+    for part in _slices(frame):
+        text = part["output"] if side == "output" else _joined(part, side)
+        prompt = _joined(part, "input") if "copied_share" in measures else None
+        parts.append(
+            measure_text(text, measures, parameters, prompt=prompt, what=_WHAT[side], threads=threads)
+        )
+    return pl.concat(parts)
+
+
+def _slices(frame: pl.DataFrame) -> Iterable[pl.DataFrame]:
+    return frame.iter_slices(_JOINED_ROWS) if frame.height else [frame]
+
+
+def _joined(frame: pl.DataFrame, side: Side) -> pl.Series:
+    prompt = pl.col("instruction")
+    if "input" in frame.columns:
+        extra = pl.concat_str("instruction", "input", separator="\n")
+        prompt = pl.when(pl.col("input").fill_null("") == "").then("instruction").otherwise(extra)
+    text = prompt if side == "input" else pl.concat_str(prompt, "output", separator="\n")
+    return frame.select(text.alias("text"))["text"]
+
+
+def lexical_fingerprint(name: str, parameters: LexicalParameters | None = None) -> dict[str, Any]:
+    """What made a lexical score column; equal fingerprints mean equal numbers for equal text.
+
+    Args:
+        name: a lexical indicator; ``output_mtld`` and ``mtld`` are the same one.
+        parameters: free numbers; those that matter to the measure are part of its fingerprint.
+
+    Raises:
+        UnknownIndicatorError: the name is not a lexical indicator.
+
+    Examples:
+        >>> lexical_fingerprint("output_words")["splitter"]
+        'imine-words/1'
+    """
+    from imine_kernels.unicode_tables import UNICODE_VERSION
+
+    side, measure = _split(name)
+    plain = "output_words" if measure == "words" else measure
+    chosen = asdict(parameters or LexicalParameters())
+    return {
+        "indicator": plain if side == "output" else f"{side}_{measure}",
+        "version": MEASURES[measure].version,
+        "splitter": f"{SPLITTER}/{SPLITTER_VERSION}",
+        "unicode": UNICODE_VERSION,
+        **{key: chosen[key] for key in FORMULAS[measure].parameters},
+    }
