@@ -158,7 +158,7 @@ def _error(rule: Rule) -> Iterator[str]:
     if held_out is not None:
         rank = "" if held_out.spearman is None else f", rank correlation {held_out.spearman:.2f}"
         yield (
-            f"{held_out.method.capitalize()}, {held_out.n_runs} runs: PRESS R2 {held_out.press_r2:.3f}, root mean "
+            f"{_capital(held_out.method)}, {held_out.n_runs} runs: PRESS R2 {held_out.press_r2:.3f}, root mean "
             f"squared error of the log loss {held_out.press_rmse:.4g}{rank}."
         )
     for validation in rule.validation:
@@ -186,7 +186,11 @@ def _validation(validation: Validation) -> str:
         False: "; the terms were those chosen with all runs",
         None: "",
     }[validation.chose_anew]
-    return f"{validation.scheme.capitalize()}, {validation.n_runs} runs: {', '.join(said) or UNKNOWN}{anew}."
+    return f"{_capital(validation.scheme)}, {validation.n_runs} runs: {', '.join(said) or UNKNOWN}{anew}."
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _limits(rule: Rule) -> Iterator[str]:

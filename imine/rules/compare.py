@@ -13,7 +13,7 @@ import polars as pl
 from imine.rules.fingerprints import Difference, compare_fingerprints
 from imine.rules.load import load_rule
 from imine.rules.parts import Estimate
-from imine.rules.rule import Rule
+from imine.rules.rule import INTERCEPT, Rule
 from imine.rules.sets import SetComparison, compare_sets
 from imine.rules.text import aligned, or_dash
 
@@ -76,7 +76,8 @@ class RuleComparison:
         coefficients: one entry a coefficient that both have, the intercept first, in the first rule's order.
         only_first, only_second: terms that one of them has.
         same_runs: whether both were fitted on the same runs, by their hash; ``None`` where one has no hash.
-        fingerprints: differences in how the indicators of common terms were made, the first rule's expected.
+        fingerprints: differences in how the indicators of common terms were made, as far as both rules say how;
+            ``expected`` is the first rule's.
         sets: the sets that they choose; ``None`` without scores or pool.
     """
 
@@ -137,7 +138,7 @@ class RuleComparison:
             ],
             "only_first": list(self.only_first),
             "only_second": list(self.only_second),
-            "fingerprints": [str(difference) for difference in self.fingerprints],
+            "fingerprints": [_in_words(difference) for difference in self.fingerprints],
             "notes": list(self.notes),
             "sets": None if self.sets is None else self.sets.to_dict(),
         }
@@ -191,7 +192,7 @@ def compare_rules(
     first, second = (rule if isinstance(rule, Rule) else load_rule(rule) for rule in (first, second))
     both = [name for name in first.coefficients if name in second.coefficients]
     hashes = [rule.provenance.runs_sha256 for rule in (first, second)]
-    known = {name: first.fingerprints[name] for name in both if name in first.fingerprints}
+    known = {name: made for name, made in first.fingerprints.items() if name in second.fingerprints}
     sets = None
     if top is not None:
         sets = compare_sets(first, second, scores, pool, top, allow_mismatch, progress)
@@ -202,7 +203,7 @@ def compare_rules(
         only_first=tuple(name for name in first.indicators if name not in both),
         only_second=tuple(name for name in second.indicators if name not in both),
         same_runs=None if None in hashes else hashes[0] == hashes[1],
-        fingerprints=tuple(compare_fingerprints(known, second.fingerprints)) if second.fingerprints else (),
+        fingerprints=tuple(compare_fingerprints(known, second.fingerprints)),
         sets=sets,
     )
 
@@ -230,8 +231,16 @@ def _notes(compared: RuleComparison) -> list[str]:
     if compared.first.target != compared.second.target:
         lines.append(f"The targets differ: {compared.first.target} and {compared.second.target}.")
     if compared.fingerprints:
+        lines.append("The indicators were not made in the same way:")
+        lines += [f"  - {_in_words(difference)}" for difference in compared.fingerprints]
+    made = compared.first.fingerprints.keys() & compared.second.fingerprints.keys()
+    unknown = [c.name for c in compared.coefficients if c.name not in made and c.name != INTERCEPT]
+    if unknown:
         lines.append(
-            "The indicators were not made in the same way (the first rule's way is the expected one):"
+            f"Whether these were made in the same way is not known, for want of a fingerprint: {', '.join(unknown)}."
         )
-        lines += [f"  - {difference}" for difference in compared.fingerprints]
     return lines
+
+
+def _in_words(difference: Difference) -> str:
+    return f"{difference.indicator}: {difference.key} is {difference.expected!r} and {difference.actual!r}"
