@@ -6,12 +6,14 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import polars as pl
 import pytest
 
 import imine
 import imine.rules
 from imine.__main__ import main
+from imine.errors import ImineError
 from imine.indicators.score import Scores
 from tests.test_check import FINGERPRINTS, made_up_runs, write
 
@@ -96,6 +98,22 @@ def test_check_ends_with_2_when_it_crashes(capsys, monkeypatch, held, runs):
     code, out, err = run(capsys, "check", held, runs)
     assert (code, out) == (2, "")
     assert "ZeroDivisionError: unforeseen" in err
+
+
+def test_damaged_files_end_with_an_error_or_a_verdict(held, runs):
+    whole = runs.read_bytes()
+    rng = np.random.default_rng(0)
+    ended = set()
+    for _ in range(60):
+        damaged = bytearray(whole)
+        for place in rng.integers(0, len(damaged), 5):
+            damaged[place] ^= 1 << int(rng.integers(8))
+        runs.write_bytes(bytes(damaged))
+        try:
+            ended.add(imine.check_rule(held, runs).agrees)
+        except ImineError:
+            ended.add(None)
+    assert None in ended
 
 
 def test_the_exit_code_reaches_the_shell(held, tmp_path):

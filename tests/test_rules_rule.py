@@ -166,11 +166,11 @@ def held_out(**numbers) -> dict:
         (spoil(choice={"method": "forward", "forced": ["knn_6"]}), r"choice: not of this rule: \['knn_6'\]"),
         (
             spoil(choice={"method": "forward", "steps": [{"action": "add"}]}),
-            r"choice\.steps\.0: .*term: must be there for add",
+            r"choice\.steps\.0: .*term: must be there",
         ),
         (
             spoil(choice={"method": "forward", "steps": [{"action": "guess", "term": "mtld"}]}),
-            r"choice\.steps\.0\.action: .*'start', 'add' or 'drop'",
+            r"choice\.steps\.0\.action: .*'start', 'add', 'remove' or 'keep'",
         ),
         (
             spoil(stability={"method": "cases", "repeats": 10, "terms": [{"name": "knn_6", "chosen": 0.5}]}),
@@ -291,7 +291,7 @@ FULL = {
             {"action": "start", "value": -10.5},
             {"action": "add", "term": "knn_6", "value": -11.25},
             {"action": "add", "term": "mtld", "value": -20.0},
-            {"action": "drop", "term": "knn_6", "value": -22.5},
+            {"action": "remove", "term": "knn_6", "value": -22.5},
         ],
         "stopped": "no step lowers the criterion",
     },
@@ -300,8 +300,8 @@ FULL = {
         "repeats": 200,
         "seed": 7,
         "terms": [
-            {"name": "mtld", "chosen": 0.875, "positive": 0.96},
-            {"name": "knn_6", "chosen": 0.0, "positive": None},
+            {"name": "mtld", "chosen": 0.875, "same_sign": 0.96},
+            {"name": "knn_6", "chosen": 0.0, "same_sign": None},
         ],
     },
     "other_intervals": [
@@ -309,11 +309,18 @@ FULL = {
             "method": "conditional on the choice",
             "level": 0.95,
             "about": "Right after forward selection.",
-            "estimates": [{"name": "mtld", "p": 0.25, "ci": [None, 3.5]}],
+            "estimates": [{"name": "mtld", "p": 0.25, "ci": [None, 3.5], "why": "no end"}],
         }
     ],
     "validation": [
-        {"scheme": "10-fold, 20 times", "n_runs": 9, "r2": -0.5, "rmse": 0.1, "chose_anew": True},
+        {
+            "scheme": "10-fold, 20 times",
+            "n_runs": 9,
+            "r2": -0.5,
+            "rmse": 0.1,
+            "bias": -0.25,
+            "chose_anew": True,
+        },
         {"scheme": "leave one pool out", "n_runs": 9, "coverage": 0.9, "coverage_level": 0.95},
     ],
     "provenance": {"data": {"recipe": "0123456789abcdef"}},

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import imine
 from imine.files import replace_file, sha256_of
-from imine.rules import Choice, ReferenceFile, Rule
+from imine.rules import ChoiceRecord, ReferenceFile, Rule
 from imine.rules.reference import check_reference
 
 HOME = Path(__file__).resolve().parents[1] / "imine" / "rules" / "smollm2_135m"
@@ -51,7 +51,7 @@ def fitted(file: str) -> Rule:
         "reference": reference,
         "title": TITLE,
         "description": ABOUT + (LOGARITHM if looked else ""),
-        "choice": Choice(method="named", saw_losses=looked),
+        "choice": ChoiceRecord(method="named", saw_losses=looked),
     }
     return rule.model_copy(update=changes)
 

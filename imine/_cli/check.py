@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import typer
-
-if TYPE_CHECKING:
-    from imine.rules import RuleCheck
 
 
 def check(
@@ -35,22 +31,14 @@ def check(
 
     Example: imine check rule.json study/runs.parquet --se 3
     """
-    found = _check(rule, runs, rtol, se, drop_incomplete, allow_mismatch)
-    typer.echo(found.to_json() if as_json else found.to_text())
-    if not found.agrees:
-        raise typer.Exit(1)
-
-
-def _check(
-    rule: str, runs: Path, rtol: float, se: float, drop_incomplete: bool, allow_mismatch: bool
-) -> RuleCheck:
     import imine
     from imine.errors import ImineError
 
     try:
-        return imine.check_rule(
+        found = imine.check_rule(
             rule, runs, rtol=rtol, se=se, drop_incomplete=drop_incomplete, allow_mismatch=allow_mismatch
         )
+        typer.echo(found.to_json() if as_json else found.to_text())
     except (ImineError, OSError):
         raise
     except ValueError as error:
@@ -58,6 +46,8 @@ def _check(
     except Exception:
         # Python ends with 1 after an error that nobody caught, and 1 says that coefficients moved.
         traceback.print_exc()
+    else:
+        raise typer.Exit(0 if found.agrees else 1)
     raise typer.Exit(2)
 
 

@@ -17,7 +17,7 @@ from imine.errors import RegressionError
 from imine.regression.ols import fit_ols
 from imine.regression.recording import Candidates, record_rule
 from imine.regression.results import OlsResults
-from imine.rules.choice import Choice
+from imine.rules.choice import ChoiceRecord
 from imine.rules.load import explain_faults
 from imine.rules.reference import remember_reference
 from imine.rules.rule import Rule
@@ -107,7 +107,8 @@ def _load(runs: pl.DataFrame | str | Path) -> tuple[pl.DataFrame, dict[str, Any]
     try:
         frame, stored = pl.read_parquet(path, glob=False), pl.read_parquet_metadata(path)
         facts = json.loads(stored.get("imine", "{}"))
-    except (pl.exceptions.PolarsError, OSError, ValueError) as error:
+    # The reader panics on some damaged files, with an exception of no other kind.
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError) as error:
         raise RegressionError(f"{path}: cannot be read as runs: {error}") from None
     return frame, facts if isinstance(facts, dict) else {}
 
@@ -116,7 +117,7 @@ def _candidates(frame: pl.DataFrame, terms: Sequence[str] | None) -> Candidates:
     if terms is not None:
         if not terms or isinstance(terms, str):
             raise RegressionError(f"terms must be a list of at least one indicator; got {terms!r}")
-        return Candidates(tuple(terms), tuple(terms), Choice(method="named"))
+        return Candidates(tuple(terms), tuple(terms), ChoiceRecord(method="named"))
     present = [name for name in COLUMNS if name in frame.columns]
     left_out = [word for word, twin in _TWINS.items() if word in present and twin in present]
     chosen = tuple(name for name in present if name not in left_out)
@@ -127,7 +128,7 @@ def _candidates(frame: pl.DataFrame, terms: Sequence[str] | None) -> Candidates:
         )
     pairs = [f"{word} left out in favour of {_TWINS[word]}" for word in left_out]
     notes = (f"The same in two units: {', '.join(pairs)}.",) if pairs else ()
-    return Candidates(chosen, chosen, Choice(method="all", saw_losses=False), notes)
+    return Candidates(chosen, chosen, ChoiceRecord(method="all", saw_losses=False), notes)
 
 
 def _check_columns(frame: pl.DataFrame, terms: Sequence[str], target: str) -> None:

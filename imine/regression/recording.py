@@ -14,7 +14,7 @@ import polars as pl
 import imine
 from imine.regression.heldout import leave_one_out
 from imine.regression.results import OlsResults
-from imine.rules.choice import Choice
+from imine.rules.choice import ChoiceRecord
 from imine.rules.parts import Estimate, FitStatistics, FittedRange, Provenance, Term
 from imine.rules.rule import Rule
 
@@ -32,7 +32,7 @@ class Candidates:
 
     terms: tuple[str, ...]
     tried: tuple[str, ...]
-    choice: Choice
+    choice: ChoiceRecord
     notes: tuple[str, ...] = ()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from imine.rules.check import CoefficientCheck, RuleCheck, check_rule, compare_coefficients
 from imine.rules.choice import (
-    Choice,
+    ChoiceRecord,
     ChoiceStep,
     OtherIntervals,
     Stability,
@@ -32,7 +32,7 @@ from imine.rules.table import RuleTable, rule_table, verdict
 
 __all__ = [
     "DEFAULT_RULE",
-    "Choice",
+    "ChoiceRecord",
     "ChoiceStep",
     "CoefficientCheck",
     "CoefficientDifference",

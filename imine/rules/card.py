@@ -104,6 +104,9 @@ def _other_intervals(intervals: OtherIntervals) -> Iterator[str]:
     ]
     columns = ("term", "std error", "p", f"{100 * intervals.level:g} % interval")
     yield "\n".join(markdown_table(columns, rows, left=["term"]))
+    for estimate in intervals.estimates:
+        if estimate.why:
+            yield f"An end of {estimate.name} is not bounded: {estimate.why}"
 
 
 def _interval(ci: tuple[float | None, float | None] | None) -> str:
@@ -143,13 +146,11 @@ def _stability(stability: Stability) -> Iterator[str]:
     seed = UNKNOWN if stability.seed is None else str(stability.seed)
     yield (
         f"The whole procedure repeated {stability.repeats:,} times on resampled runs ({stability.method}, "
-        f"seed {seed}): how often each candidate was chosen, and how often its coefficient was then positive."
+        f"seed {seed}; {stability.failed} gave no model): how often each candidate was chosen, and how often its "
+        "coefficient then had its commoner sign."
     )
-    rows = [
-        (term.name, f"{term.chosen:.1%}", "–" if term.positive is None else f"{term.positive:.1%}")
-        for term in stability.terms
-    ]
-    yield "\n".join(markdown_table(("term", "chosen", "positive"), rows, left=["term"]))
+    rows = [(term.name, f"{term.chosen:.1%}", or_dash(term.same_sign, ".1%")) for term in stability.terms]
+    yield "\n".join(markdown_table(("term", "chosen", "same sign"), rows, left=["term"]))
 
 
 def _error(rule: Rule) -> Iterator[str]:
@@ -171,9 +172,12 @@ def _validation(validation: Validation) -> str:
     numbers = [
         ("R2", validation.r2, ".3f"),
         ("root mean squared error of the log loss", validation.rmse, ".4g"),
+        ("bias", validation.bias, "+.2g"),
         ("Spearman", validation.spearman, ".2f"),
         ("Kendall", validation.kendall, ".2f"),
         ("calibration slope", validation.calibration_slope, ".2f"),
+        ("calibration intercept", validation.calibration_intercept, "+.2g"),
+        ("mean width of the prediction intervals", validation.interval_width, ".3g"),
         ("permutation p", validation.permutation_p, ".2g"),
     ]
     said = [f"{name} {value:{form}}" for name, value, form in numbers if value is not None]

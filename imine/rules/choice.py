@@ -14,24 +14,22 @@ class ChoiceStep(Part):
 
     Attributes:
         action: ``start`` for the model that the choice began with.
-        term: the term that came in or went out; absent for ``start``.
+        term: the term that came in, went out, or was kept among those of the whole model; absent for ``start``.
         value: the criterion after the step, where it has a number.
     """
 
-    action: Literal["start", "add", "drop"]
+    action: Literal["start", "add", "remove", "keep"]
     term: str | None = None
     value: float | None = None
 
     @model_validator(mode="after")
     def _named(self) -> Self:
         if (self.term is None) != (self.action == "start"):
-            raise ValueError(
-                f"term: must be there for add and drop, and only there; action is {self.action!r}"
-            )
+            raise ValueError(f"term: must be there, but for the action start; action is {self.action!r}")
         return self
 
 
-class Choice(Part):
+class ChoiceRecord(Part):
     """How the terms came to be those of the rule; the candidates are the rule's ``terms_tried``.
 
     Attributes:
@@ -68,12 +66,13 @@ class TermStability(Part):
     Attributes:
         name: the candidate.
         chosen: share of the repeats that chose it.
-        positive: share of those in which its coefficient was above zero; absent if none chose it.
+        same_sign: share of those in which its coefficient had the commoner one of its signs; absent if none
+            chose it.
     """
 
     name: str = Field(min_length=1)
     chosen: Share
-    positive: Share | None = None
+    same_sign: float | None = Field(default=None, ge=0.5, le=1.0)
 
 
 class Stability(Part):
@@ -82,12 +81,14 @@ class Stability(Part):
     Attributes:
         method: what was resampled, e.g. ``cases`` or ``residuals``.
         repeats: how often.
+        failed: repeats that gave no model; they count in no share.
         seed: of the resampling.
         terms: one entry a candidate.
     """
 
     method: str = Field(min_length=1)
     repeats: int = Field(ge=1)
+    failed: int = Field(default=0, ge=0)
     seed: int | None = None
     terms: tuple[TermStability, ...] = Field(min_length=1)
 
@@ -99,12 +100,14 @@ class TermInterval(Part):
         name: ``intercept`` or a term.
         std_error, p: by that method, where it has them.
         ci: the interval; an end that is not bounded is null. It need not hold the estimate.
+        why: why an end is not bounded.
     """
 
     name: str = Field(min_length=1)
     std_error: Spread | None = None
     p: Share | None = None
     ci: tuple[float | None, float | None] | None = None
+    why: str | None = None
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -137,10 +140,12 @@ class Validation(Part):
         scheme: how runs were held out, e.g. ``10-fold, 20 times`` or ``leave one model out``.
         n_runs: runs predicted.
         r2: share of the variance of the log loss predicted; below 0 is worse than the mean.
-        rmse: root mean squared error of the log loss.
+        rmse, bias: root mean squared error, and mean of prediction less truth, of the log loss.
         spearman, kendall: rank correlations of predictions and truth.
-        calibration_slope: of truth on predictions; 1 is right, below 1 means predictions too far apart.
+        calibration_slope, calibration_intercept: of truth on predictions; 1 and 0 are right, a slope below 1
+            means predictions too far apart.
         coverage, coverage_level: share of runs inside their prediction intervals, and the level of these.
+        interval_width: mean width of these intervals, in log loss.
         permutation_p: share of permutations of the losses that were predicted at least as well.
         chose_anew: whether the terms were chosen anew without the held-out runs.
     """
@@ -149,11 +154,14 @@ class Validation(Part):
     n_runs: int = Field(ge=1)
     r2: float | None = Field(default=None, le=1.0)
     rmse: Spread | None = None
+    bias: float | None = None
     spearman: float | None = Field(default=None, ge=-1.0, le=1.0)
     kendall: float | None = Field(default=None, ge=-1.0, le=1.0)
     calibration_slope: float | None = None
+    calibration_intercept: float | None = None
     coverage: Share | None = None
     coverage_level: float | None = Field(default=None, gt=0.0, lt=1.0)
+    interval_width: Spread | None = None
     permutation_p: Share | None = None
     chose_anew: bool | None = None
 

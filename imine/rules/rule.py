@@ -13,7 +13,7 @@ from pydantic import Field, PrivateAttr, field_validator, model_validator
 from imine.errors import RuleError
 from imine.files import replace_file, sha256_of
 from imine.rules.checks import check_covariance, check_std_error
-from imine.rules.choice import Choice, OtherIntervals, Stability, Validation
+from imine.rules.choice import ChoiceRecord, OtherIntervals, Stability, Validation
 from imine.rules.formula import formula_text
 from imine.rules.parts import (
     Estimate,
@@ -83,7 +83,7 @@ class Rule(Part):
     held_out: HeldOut | None = None
     validation: tuple[Validation, ...] = ()
     terms_tried: tuple[str, ...] = ()
-    choice: Choice | None = None
+    choice: ChoiceRecord | None = None
     stability: Stability | None = None
     other_intervals: tuple[OtherIntervals, ...] = ()
     fingerprints: dict[str, dict[str, Any]] = Field(default_factory=dict)

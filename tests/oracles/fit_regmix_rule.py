@@ -23,7 +23,7 @@ import polars as pl
 
 import imine
 from imine.files import replace_file
-from imine.rules import Choice, Rule, Validation
+from imine.rules import ChoiceRecord, Rule, Validation
 
 TARGET = "loss_pile_cc"
 LEFT_OUT = "pile_cc"
@@ -86,7 +86,7 @@ def fitted(folder: Path) -> Rule:
         "provenance": rule.provenance.model_copy(
             update={"source": "RegMix, arXiv 2407.01492 (sail/regmix, MIT)"}
         ),
-        "choice": Choice(method="named", saw_losses=False),
+        "choice": ChoiceRecord(method="named", saw_losses=False),
         "validation": (validate(rule, read_runs(folder, "test")),),
         "notes": (NOTE, *rule.notes),
     }
