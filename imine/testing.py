@@ -70,8 +70,9 @@ def assert_rule_close(
     if not isinstance(expected, Rule | pl.DataFrame | str | Path):
         kind = type(expected).__name__
         raise TypeError(f"expected must be a rule, its name or file, or runs (frame or .parquet); got {kind}")
-    if isinstance(expected, pl.DataFrame) or str(getattr(expected, "name", expected)).endswith(".parquet"):
-        assert not isinstance(expected, Rule)
+    if isinstance(expected, pl.DataFrame) or (
+        not isinstance(expected, Rule) and str(expected).endswith(".parquet")
+    ):
         check = check_rule(rule, expected, rtol=rtol, se=se)
     else:
         found = rule if isinstance(rule, Rule) else load_rule(rule)

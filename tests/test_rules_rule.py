@@ -356,6 +356,14 @@ def test_formula_of_a_fit(rule):
     assert rule.formula == f"log(loss) = {rule.intercept.coefficient:.6g}{terms}"
 
 
+def test_a_changed_copy_is_written_with_its_own_formula(rule, tmp_path):
+    changed = rule.model_copy(update={"target": "loss_other"})
+    assert changed.write(tmp_path / "changed.json") is not None
+    assert imine.load_rule(tmp_path / "changed.json").formula == rule.formula.replace(
+        "(loss)", "(loss_other)"
+    )
+
+
 def test_numbers_at_their_bounds_load(tmp_path):
     text = spoil(
         covariance=[[1e-6, 1.0, 0.0], [1.0, 1e6, 0.0], [0.0, 0.0, 0.0]],

@@ -61,6 +61,15 @@ def record_rule(
 
     Raises:
         pydantic.ValidationError: numbers that cannot stand in a rule.
+
+    Examples:
+        >>> from imine.regression import fit_ols
+        >>> results = fit_ols([[0.0], [1.0], [2.0], [3.0]], [1.0, 3.1, 4.9, 7.0], ["mtld"])
+        >>> frame = pl.DataFrame({"mtld": [0.0, 1.0, 2.0, 3.0]})
+        >>> named = Candidates(("mtld",), ("mtld",), ChoiceRecord(method="named"))
+        >>> facts = {"runs_sha256": "0" * 64}
+        >>> record_rule(frame, results, named, target="loss", name=None, level=0.95, facts=facts).formula
+        'log(loss) = 1.03 + 1.98 mtld'
     """
     terms = candidates.terms
     study = facts.get("study") or {}

@@ -25,6 +25,7 @@ _METHODS = {
     ): "They were named by whoever fitted the rule; whether after a look at fits is not recorded.",
     ("named", False): "They were named before any fit was made.",
     ("named", True): "They were named after a look at fits.",
+    ("all", None): "All indicators in the runs were taken.",
     ("all", False): "All indicators in the runs were taken, without a look at the losses.",
 }
 
@@ -123,7 +124,8 @@ def _choice(rule: Rule) -> Iterator[str]:
     if choice is None:
         yield f"How the terms were chosen is {UNKNOWN}."
     else:
-        yield _METHODS.get((choice.method, choice.saw_losses), f"Chosen by a search: {choice}.")
+        plain = _METHODS.get((choice.method, None), f"Chosen by a search: {choice}.")
+        yield _METHODS.get((choice.method, choice.saw_losses), plain)
         facts = [f"{key} {value}" for key, value in choice.settings.items()]
         if choice.forced:
             facts.append(f"terms that had to be in: {', '.join(choice.forced)}")

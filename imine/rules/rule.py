@@ -111,14 +111,16 @@ class Rule(Part):
         if self.covariance is not None:
             self._check_covariance(self.covariance)
         self._check_names()
-        derived = formula_text(
-            self.target, self.intercept.coefficient, [(term.name, term.coefficient) for term in self.terms]
-        )
+        derived = self._derive_formula()
         if self.formula not in ("", derived):
             raise ValueError(f"formula: the coefficients make it {derived!r}")
         # The model is frozen for its users; validation is where a field that follows from others is filled.
         self.__dict__["formula"] = derived
         return self
+
+    def _derive_formula(self) -> str:
+        terms = [(term.name, term.coefficient) for term in self.terms]
+        return formula_text(self.target, self.intercept.coefficient, terms)
 
     def _check_names(self) -> None:
         """What is said of the choice and of single coefficients must be of this rule's candidates and terms."""
@@ -247,9 +249,11 @@ class Rule(Part):
         Raises:
             RuleError: a fingerprint holds something that JSON cannot.
         """
+        # A copy with changes (model_copy) is not validated, so its formula may still be that of the original.
+        document = self.model_dump(by_alias=True) | {"formula": self._derive_formula()}
         try:
             # Not pydantic's own JSON mode: it would turn a NaN in a fingerprint into null.
-            return json.dumps(self.model_dump(by_alias=True), indent=2, ensure_ascii=False, allow_nan=False)
+            return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
         except (TypeError, ValueError) as error:
             raise RuleError(f"rule {self.name!r} cannot be written: {error}") from None
 

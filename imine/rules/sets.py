@@ -92,6 +92,14 @@ def compare_sets(
         top: rows that each chooses.
         allow_mismatch: go on where the scores were made in another way than a rule expects.
         progress: told of the scoring.
+
+    Examples:
+        >>> from imine.rules import load_rule
+        >>> first = load_rule("instructmining-v1")
+        >>> columns = {"reward": [0.1, 2.0, 1.0], "output_length": [9, 9, 900], "knn_6": [0.5, 0.5, 0.5]}
+        >>> made_up = pl.DataFrame({"id": ["a", "b", "c"], **columns})
+        >>> compare_sets(first, first, made_up, None, 2, False, None).kept_both
+        2
     """
     a, b = (_select(rule, scores, pool, top, allow_mismatch, progress) for rule in (first, second))
     predicted = [
