@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from imine.indicators.score import Scores, score
     from imine.records import read, write
     from imine.regression import fit
-    from imine.rules import Rule, load_rule
+    from imine.rules import Rule, RuleCheck, RuleComparison, check_rule, compare_rules, load_rule
     from imine.selection import Selection, select
 
 __version__ = "0.1.0"
@@ -25,15 +25,23 @@ _HOMES = {
     "fit": "imine.regression",
     "load_rule": "imine.rules",
     "Rule": "imine.rules",
+    "check_rule": "imine.rules",
+    "RuleCheck": "imine.rules",
+    "compare_rules": "imine.rules",
+    "RuleComparison": "imine.rules",
     "select": "imine.selection",
     "Selection": "imine.selection",
 }
 
 __all__ = [
     "Rule",
+    "RuleCheck",
+    "RuleComparison",
     "Scores",
     "Selection",
     "__version__",
+    "check_rule",
+    "compare_rules",
     "fit",
     "load_rule",
     "read",
