@@ -1,12 +1,15 @@
 """Instruction mining: score instruction data, fit a rule for its quality, choose what to train on.
 
-The public names are loaded on first use: importing ``imine`` loads neither numba nor torch.
+The public names are loaded on first use: importing ``imine`` loads neither numba nor torch. It loads polars, to which
+it adds the expressions ``pl.col(...).imine``.
 """
 
 from __future__ import annotations
 
 import importlib
 from typing import TYPE_CHECKING, Any
+
+from imine import expressions as expressions  # registers pl.Expr.imine
 
 if TYPE_CHECKING:
     from imine.indicators.score import Scores, score

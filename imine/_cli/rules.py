@@ -76,7 +76,9 @@ def card(
         typer.echo(text, nl=False)
         return
     if output.is_dir() or output.resolve() == found.path:
-        raise RuleError(f"{output}: is {'a folder' if output.is_dir() else 'the rule itself'}; name another file")
+        raise RuleError(
+            f"{output}: is {'a folder' if output.is_dir() else 'the rule itself'}; name another file"
+        )
     replace_file(output, lambda beside: beside.write_text(text, encoding="utf-8"))
     typer.echo(f"Wrote {output}.")
 

@@ -56,7 +56,7 @@ ulongs_at = _pointer_to(types.uint64)
 
 
 @kernel
-def address_of(array: NDArray[Any]) -> int:
+def address_of(array: NDArray[Any]) -> np.uint64:
     """Address of the first item of a contiguous array, for the pointers above."""
     return np.uint64(array.ctypes.data)
 
