@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -20,8 +20,8 @@ SPLITTER = "imine-words"
 # Raised when the same text would give other words.
 SPLITTER_VERSION = 1
 
-# Rows whose prompt, or whole example, is joined into one text at once: what bounds the memory of it.
-_JOINED_ROWS = 1 << 15
+# Rows whose quantities, or whose joined texts, are held at once: what bounds the memory beside the result.
+_ROWS_AT_ONCE = 1 << 16
 _WHAT: dict[Side, str] = {"output": "response", "input": "prompt", "both": "example"}
 
 
@@ -63,11 +63,17 @@ def measure_text(
     if "copied_share" in formulas and (prompt is None or len(prompt) != len(text)):
         raise ValueError("copied_share needs the prompts, as many as there are texts")
     passes = dict.fromkeys(["words", *(p for f in formulas.values() for p in f.passes)])
-    quantities = measure_column(text, passes, parameters, prompt=prompt, threads=threads)
-    columns = []
-    for name, formula in formulas.items():
-        columns += _column(name, formula, quantities, parameters, what)
-    return pl.DataFrame(columns)
+    parts = []
+    for start in range(0, max(len(text), 1), _ROWS_AT_ONCE):
+        rows = slice(start, start + _ROWS_AT_ONCE)
+        beside = None if prompt is None else prompt[rows]
+        quantities = measure_column(text[rows], passes, parameters, prompt=beside, threads=threads)
+        parts.append(
+            pl.DataFrame(
+                [s for n, f in formulas.items() for s in _column(n, f, quantities, parameters, what)]
+            )
+        )
+    return pl.concat(parts)
 
 
 def _formula(measure: str) -> Formula:
@@ -114,7 +120,7 @@ def score_lexical(
     """The lexical indicators of every record.
 
     The prompt is ``instruction`` and ``input``, joined by a line break where there is an input; the whole example is
-    the prompt and the response, joined by a line break. They are joined for some ten thousand rows at a time; the
+    the prompt and the response, joined by a line break. They are joined for 65,536 rows at a time; the
     response is read where polars has it.
 
     Args:
@@ -168,17 +174,13 @@ def _measure_side(
     if side == "output" and "copied_share" not in measures:
         return measure_text(frame["output"], measures, parameters, what=_WHAT[side], threads=threads)
     parts = []
-    for part in _slices(frame):
+    for part in frame.iter_slices(_ROWS_AT_ONCE) if frame.height else [frame]:
         text = part["output"] if side == "output" else _joined(part, side)
         prompt = _joined(part, "input") if "copied_share" in measures else None
         parts.append(
             measure_text(text, measures, parameters, prompt=prompt, what=_WHAT[side], threads=threads)
         )
     return pl.concat(parts)
-
-
-def _slices(frame: pl.DataFrame) -> Iterable[pl.DataFrame]:
-    return frame.iter_slices(_JOINED_ROWS) if frame.height else [frame]
 
 
 def _joined(frame: pl.DataFrame, side: Side) -> pl.Series:
