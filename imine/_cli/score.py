@@ -63,7 +63,7 @@ def score(
     scores = score_records(records.frame, wanted, settings=settings, progress=progress)
     scores.write(output)
     typer.echo(f"{output}: {scores.frame.height:,} rows")
-    width = max(map(len, scores.indicators))
+    width = max(len(name) for name in scores.indicators)
     for name in scores.indicators:
         column = scores.frame[name]
         mean, median = column.cast(pl.Float64).mean(), column.cast(pl.Float64).median()

@@ -87,27 +87,27 @@ def _formula(measure: str) -> Formula:
 def _column(
     name: str, formula: Formula, quantities: Outputs, parameters: LexicalParameters, what: str
 ) -> list[pl.Series]:
-    least = formula.least(parameters)
+    least, words = formula.least(parameters), quantities["words"]
     with np.errstate(divide="ignore", invalid="ignore"):
         values = formula.value(quantities)
-    words = pl.Series("words", quantities["words"])
-    frame = pl.DataFrame({"words": words, "value": values}).with_columns(
-        value=pl.when(pl.col("words") >= least).then("value")
-    )
-    if frame["value"].dtype == pl.Float64:
-        frame = frame.with_columns(pl.col("value").fill_nan(None))
-    plural = pl.when(pl.col("words") == 1).then(pl.lit("")).otherwise(pl.lit("s"))
-    why = (
-        pl.when(pl.col("value").is_not_null())
-        .then(pl.lit(None, pl.String))
-        .when(pl.col("words") < 0)
-        .then(pl.lit(f"{what} is null"))
-        .when(pl.col("words") < least)
-        .then(pl.format(what + " has {} word{}, fewer than " + str(least), pl.col("words"), plural))
-        .otherwise(pl.lit(formula.otherwise.format(what=what)))
-    )
-    both = frame.select(pl.col("value").alias(name), why.alias(f"{name}__why"))
-    return list(both)
+    absent = (words < max(least, 0)) | ~np.isfinite(values)
+    dtype = getattr(pl, MEASURES[name].dtype)
+    if not absent.any():
+        nothing = pl.Series(f"{name}__why", [None], dtype=pl.String)
+        return [pl.Series(name, values, dtype=dtype), nothing.new_from_index(0, len(values))]
+    # A reason for each number of words below the least, then the other two: a string made for each row would cost
+    # more than all the measures.
+    reasons = [f"{what} has {n} word{'' if n == 1 else 's'}, fewer than {least}" for n in range(least)]
+    reasons += [f"{what} is null", formula.otherwise.format(what=what)]
+    number = np.where(words < 0, least, np.where(words < least, words, least + 1)).astype(np.uint32)
+    why = pl.Series(f"{name}__why", reasons).gather(_masked("number", number, ~absent))
+    return [_masked(name, values, absent).cast(dtype), why]
+
+
+def _masked(name: str, values: np.ndarray, absent: np.ndarray) -> pl.Series:
+    import pyarrow as pa
+
+    return pl.Series(name, pa.array(values, mask=absent))
 
 
 def score_lexical(
