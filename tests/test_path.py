@@ -14,7 +14,7 @@ import pytest
 import imine
 from imine.__main__ import main
 from imine.indicators.settings import ScoreSettings
-from imine.indicators.stages import make_reference
+from imine.indicators.stages.neighbors import make_reference
 from imine.sample import load_sample, sample_path
 
 TERMS = ["output_length", "mtld", "perplexity", "knn_6"]

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 import imine
-from imine.columns import COLUMNS
+from imine.columns import DEFAULT_INDICATORS, require_column
 from imine.errors import CacheWarning, FormatError, ModelNotFoundError, UnknownIndicatorError
 from imine.indicators.cache import ScoreStore
 from imine.indicators.models import (
@@ -32,8 +32,9 @@ def test_a_value_or_a_reason_never_both(settings: ScoreSettings) -> None:
     sample = load_sample()
     scores = imine.score(sample, settings=settings)
     assert scores.frame["id"].to_list() == sample["id"].to_list()
-    assert list(scores.fingerprints) == list(COLUMNS)
-    for name, spec in COLUMNS.items():
+    assert list(scores.fingerprints) == list(DEFAULT_INDICATORS)
+    for name in DEFAULT_INDICATORS:
+        spec = require_column(name)
         column, why = scores.frame[name], scores.frame[spec.why]
         assert column.dtype == getattr(pl, spec.dtype)
         assert (column.is_null() == why.is_not_null()).all(), name
@@ -87,7 +88,7 @@ def test_scores_from_elsewhere_have_no_fingerprints(tmp_path: Path) -> None:
 
 
 def test_unknown_indicator_is_named() -> None:
-    with pytest.raises(UnknownIndicatorError, match=r"no indicator 'mtdl'; there are input_words"):
+    with pytest.raises(UnknownIndicatorError, match=r"no indicator 'mtdl'; did you mean mtld"):
         imine.score(load_sample(), ["mtdl"])
 
 
@@ -118,7 +119,7 @@ def test_a_missing_model_fails_before_any_work(own_cache: Path, monkeypatch: pyt
 
 
 def test_fingerprints_are_known_before_scoring(settings: ScoreSettings) -> None:
-    planned = planned_fingerprints(list(COLUMNS), settings)
+    planned = planned_fingerprints(list(DEFAULT_INDICATORS), settings)
     made = imine.score(load_sample()[:9], settings=settings).fingerprints
     assert planned.pop("knn_6")["reference"] == {"kind": "self"}
     assert made.pop("knn_6")["reference"]["n"] == 9

@@ -63,6 +63,7 @@ def score(
     scores = score_records(records.frame, wanted, settings=settings, progress=progress)
     scores.write(output)
     typer.echo(f"{output}: {scores.frame.height:,} rows")
+    width = max(len(name) for name in scores.indicators)
     for name in scores.indicators:
         column = scores.frame[name]
         mean, median = column.cast(pl.Float64).mean(), column.cast(pl.Float64).median()
@@ -71,7 +72,7 @@ def score(
             if isinstance(mean, float) and isinstance(median, float)
             else "no value"
         )
-        typer.echo(f"  {name:14} {middle}, {column.null_count():,} null")
+        typer.echo(f"  {name:{width}}  {middle}, {column.null_count():,} null")
     stages = {"reading": reading} | scores.timings
     typer.echo(f"Time: {options.times(stages)}")
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from imine.columns import COLUMNS
+from imine.columns import require_column
 from imine.indicators.cache import ScoreStore
 from imine.indicators.models import LoadedModel, load_causal_lm
 from imine.indicators.prefix import PrefixCache, shared_prefix
@@ -29,7 +29,7 @@ def perplexity_fingerprint(
     """What makes a column of perplexities or of their logarithms."""
     return {
         "indicator": name,
-        "version": COLUMNS[name].version,
+        "version": require_column(name).version,
         "model": {"name": model_name, "sha256": model_sha256},
         "tokenizer": {"name": model_name, "sha256": tokenizer_sha256},
         "template": {"name": template.name, "sha256": template.sha256},

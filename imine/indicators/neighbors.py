@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from imine.columns import COLUMNS
+from imine.columns import require_column
 from imine.errors import RuleError
 from imine.files import replace_file
 
@@ -91,7 +91,7 @@ def neighbor_fingerprint(name: str, encoder: dict[str, Any], reference: dict[str
     """What makes a column of neighbour distances."""
     return {
         "indicator": name,
-        "version": COLUMNS[name].version,
+        "version": require_column(name).version,
         "metric": "euclidean",
         "encoder": encoder,
         "reference": reference,

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from imine.columns import COLUMNS
-from imine.errors import FormatError, ModelNotFoundError, UnknownIndicatorError
+from imine.columns import COLUMNS, DEFAULT_INDICATORS, find_column, require_column
+from imine.columns.lexical import MEASURES, SIDES
+from imine.errors import FormatError, ModelNotFoundError
 from imine.files import replace_file
 from imine.indicators.settings import ScoreSettings, settings_from_fingerprints
-from imine.indicators.stages import PLANS, STAGES, Column
+from imine.indicators.stages import STAGES, Column
 from imine.progress import Progress, SilentProgress
 from imine.records import content_ids
 
@@ -83,8 +84,8 @@ def score(
 
     Args:
         frame: records: ``instruction`` and ``output``, also ``input`` and ``id`` where there are any (String).
-        indicators: names of :data:`imine.columns.COLUMNS`, or of a group of them (``lexical``, ``tokens``,
-            ``likelihood``, ``neighbors``); ``None`` for all.
+        indicators: names of columns (``imine indicators`` lists them), or of groups of them (``lexical``,
+            ``tokens``, ``likelihood``, ``neighbors``); ``None`` for :data:`imine.columns.DEFAULT_INDICATORS`.
         settings: models, template and reference set; the embedded defaults otherwise.
         progress: told of long stages; silent otherwise.
 
@@ -109,12 +110,12 @@ def score(
     check_models(names, settings)
     groups: dict[str, list[str]] = {}
     for name in names:
-        groups.setdefault(COLUMNS[name].group, []).append(name)
+        groups.setdefault(require_column(name).group, []).append(name)
     columns: dict[str, Column] = {}
     timings = {}
     for group, members in groups.items():
         start = time.perf_counter()
-        columns |= STAGES[group](records, members, settings, progress or SilentProgress())
+        columns |= STAGES[group].run(records, members, settings, progress or SilentProgress())
         timings[group] = time.perf_counter() - start
     return Scores(_assemble(records, names, columns), {n: columns[n][1] for n in names}, timings)
 
@@ -134,30 +135,32 @@ def settings_for_rule(rule: Rule) -> ScoreSettings:
 
 
 def expand_indicators(indicators: str | Sequence[str] | None) -> list[str]:
-    """Names of columns for names of columns and groups, each once, in the order of the specs.
+    """Names of columns for names of columns and groups, each once: the listed ones first, in the order of the specs.
+
+    Args:
+        indicators: names of columns or groups; ``input_lexical``, ``output_lexical`` and ``both_lexical`` are all
+            lexical measures of that side. ``None`` for :data:`imine.columns.DEFAULT_INDICATORS`.
 
     Raises:
         UnknownIndicatorError: a name that is neither.
 
     Examples:
-        >>> expand_indicators(["tokens", "mtld"])
-        ['mtld', 'input_length', 'output_length']
+        >>> expand_indicators(["tokens", "mtld", "input_mtld"])
+        ['mtld', 'input_length', 'output_length', 'input_mtld']
     """
     if indicators is None:
-        return list(COLUMNS)
-    indicators = [indicators] if isinstance(indicators, str) else indicators
-    groups = {spec.group for spec in COLUMNS.values()}
-    wanted: set[str] = set()
-    for name in indicators:
-        if name in COLUMNS:
-            wanted.add(name)
-        elif name in groups:
-            wanted |= {spec.name for spec in COLUMNS.values() if spec.group == name}
-        else:
-            raise UnknownIndicatorError(
-                f"no indicator {name!r}; there are {', '.join(COLUMNS)}, and the groups {', '.join(sorted(groups))}"
-            )
-    return [name for name in COLUMNS if name in wanted]
+        return list(DEFAULT_INDICATORS)
+    wanted: dict[str, None] = {}
+    for name in [indicators] if isinstance(indicators, str) else indicators:
+        wanted |= dict.fromkeys(_members(name) or [require_column(name).name])
+    return [name for name in COLUMNS if name in wanted] + [name for name in wanted if name not in COLUMNS]
+
+
+def _members(group: str) -> list[str]:
+    side = group.removesuffix("_lexical")
+    if side != group and side in SIDES:
+        return [name for measure in MEASURES if find_column(name := f"{side}_{measure}")]
+    return [spec.name for spec in COLUMNS.values() if spec.group == group]
 
 
 def check_models(names: Sequence[str], settings: ScoreSettings) -> None:
@@ -173,14 +176,12 @@ def check_models(names: Sequence[str], settings: ScoreSettings) -> None:
     """
     from imine.indicators.models import check_extra, model_path
 
-    needs = {
-        settings.model: [n for n in names if COLUMNS[n].group in ("tokens", "likelihood")],
-        settings.encoder: [n for n in names if COLUMNS[n].group == "neighbors"],
-    }
+    needs: dict[str, list[str]] = {}
+    for name in names:
+        for model in STAGES[require_column(name).group].models(settings):
+            needs.setdefault(model, []).append(name)
     absent = []
     for model, indicators in needs.items():
-        if not indicators:
-            continue
         check_extra(", ".join(indicators))
         try:
             model_path(model)
@@ -203,7 +204,7 @@ def planned_fingerprints(names: Sequence[str], settings: ScoreSettings) -> dict[
         0.72
     """
     check_models(names, settings)
-    return {name: PLANS[COLUMNS[name].group](name, settings) for name in names}
+    return {name: STAGES[require_column(name).group].plan(name, settings) for name in names}
 
 
 def _check(frame: pl.DataFrame) -> pl.DataFrame:
@@ -229,5 +230,5 @@ def _assemble(records: pl.DataFrame, names: list[str], columns: dict[str, Column
     series = [records["id"].cast(pl.String)]
     for name in names:
         values = columns[name][0]
-        series += [values["value"].alias(name), values["why"].alias(COLUMNS[name].why)]
+        series += [values["value"].alias(name), values["why"].alias(f"{name}__why")]
     return pl.DataFrame(series)

@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 
-from imine.columns import COLUMNS
+from imine.columns import require_column
 
 _ROWS_AT_ONCE = 2000
 
@@ -23,7 +23,7 @@ def length_fingerprint(name: str, tokenizer_name: str, tokenizer_sha256: str) ->
     """What makes a column of token counts."""
     return {
         "indicator": name,
-        "version": COLUMNS[name].version,
+        "version": require_column(name).version,
         "tokenizer": {"name": tokenizer_name, "sha256": tokenizer_sha256},
     }
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from imine.columns import COLUMNS
+from imine.columns import find_column
 from imine.errors import IndicatorUnavailableError, SelectionError
 from imine.rules import Rule, load_rule
 from imine.selection.checks import Mismatch, check_columns, check_made, check_planned, unchecked_notes
@@ -112,7 +112,7 @@ def check_available(rule: Rule, scored: Sequence[str] = ()) -> None:
         >>> from imine.rules import load_rule
         >>> check_available(load_rule("instructmining-v1"), scored=["reward"])
     """
-    absent = [name for name in rule.indicators if name not in scored and name not in COLUMNS]
+    absent = [name for name in rule.indicators if name not in scored and not find_column(name)]
     if not absent:
         return
     width = max(len(name) for name in absent)

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from imine.columns import COLUMNS
+from imine.columns import COLUMNS, find_column
 from imine.errors import FormatError, StudyConfigError
 from imine.indicators.models import MODELS
 from imine.indicators.templates import TEMPLATES
@@ -158,7 +158,7 @@ class IndicatorsConfig(_Section):
     @field_validator("names")
     @classmethod
     def _known_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        if unknown := [name for name in value if name not in COLUMNS]:
+        if unknown := [name for name in value if not find_column(name)]:
             raise ValueError(f"no indicator {', '.join(unknown)}; allowed: {', '.join(COLUMNS)}")
         if twice := sorted({name for name in value if value.count(name) > 1}):
             raise ValueError(f"the indicator {twice[0]} stands twice")

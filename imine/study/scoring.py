@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import polars as pl
 
-from imine.columns import COLUMNS
+from imine.columns import require_column
 from imine.progress import Progress
 from imine.study.config import Study
 from imine.study.pools import seeded_order
@@ -76,10 +76,10 @@ def default_scorer(study: Study, candidates: pl.DataFrame, out: Path, progress: 
         progress: told of the scoring.
     """
     from imine.indicators.score import score
-    from imine.indicators.stages import make_reference
+    from imine.indicators.stages.neighbors import make_reference
 
     names, settings = list(study.config.indicators.names), score_settings(study)
-    if any(COLUMNS[name].group == "neighbors" for name in names):
+    if any(require_column(name).group == "neighbors" for name in names):
         rows = draw_reference(study, candidates)
         reference = make_reference(study.config.name, rows, settings, progress)
         reference.save(out / "reference.npz")

@@ -1,9 +1,12 @@
-"""The one place that holds numba's options, with one switch for its disk cache."""
+"""The one place that holds numba's options, and its disk cache, which sees a change in any file of this package."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numba
@@ -26,11 +29,48 @@ def cache_enabled() -> bool:
     return os.environ.get("IMINE_NUMBA_CACHE", "1") != "0"
 
 
+@cache
+def cache_folder() -> Path | None:
+    """The folder of this version's compiled kernels; ``None`` where none can be written.
+
+    numba itself notices a change only in the file of the cached function: helpers or constants from another
+    file would stay old in it. Therefore the folder's name holds a hash of all sources of the package. It lies in
+    ``NUMBA_CACHE_DIR`` where that is set, else in ``IMINE_CACHE`` or the user's cache folder.
+
+    Examples:
+        >>> folder = cache_folder()
+        >>> folder is None or folder.name == sources_digest()
+        True
+    """
+    own = os.environ.get("IMINE_CACHE")
+    user = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()) / "imine"
+    base = Path(numba.config.CACHE_DIR or Path(own or user) / "kernels")
+    folder = base / sources_digest()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return None
+    return folder if os.access(folder, os.W_OK) else None
+
+
+@cache
+def sources_digest() -> str:
+    """Hash of the sources of all kernels.
+
+    Examples:
+        >>> len(sources_digest())
+        16
+    """
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
 def kernel(function: Callable[..., Any]) -> Any:
     """Compile a kernel, or a helper of one, on its first call.
 
-    numba's disk cache sees only changes in the file of the cached function: a kernel, its helpers and its
-    constants share a file. No signature is given, because one would compile at import.
+    No signature is given, because one would compile at import.
 
     Examples:
         >>> @kernel
@@ -39,13 +79,16 @@ def kernel(function: Callable[..., Any]) -> Any:
         >>> callable(double)
         True
     """
-    if cache_enabled():
-        try:
-            return numba.njit(cache=True, **_OPTIONS)(function)
-        except RuntimeError:
-            # numba finds no writable place for the cache (a read-only installation without a home folder).
-            return numba.njit(**_OPTIONS)(function)
-    return numba.njit(**_OPTIONS)(function)
+    folder = cache_folder() if cache_enabled() else None
+    if folder is None:
+        return numba.njit(**_OPTIONS)(function)
+    users, numba.config.CACHE_DIR = numba.config.CACHE_DIR, str(folder)
+    try:
+        return numba.njit(cache=True, **_OPTIONS)(function)
+    except RuntimeError:  # a function without a source file (typed into a console) cannot be kept
+        return numba.njit(**_OPTIONS)(function)
+    finally:
+        numba.config.CACHE_DIR = users
 
 
 def default_threads() -> int:

@@ -1,9 +1,8 @@
-"""The stages of scoring, one a group of indicators: how each is computed, and its fingerprint beforehand."""
+"""The stage ``neighbors``: distances between sentence embeddings."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,84 +10,12 @@ import polars as pl
 
 from imine.indicators.neighbors import ReferenceSet
 from imine.indicators.settings import ScoreSettings
+from imine.indicators.stages.stage import Column, Stage
 from imine.progress import Progress, SilentProgress
 from imine.records import content_keys
 
-# Values, one a row and in their order, as columns ``value`` and ``why``; and the fingerprint.
-Column = tuple[pl.DataFrame, dict[str, Any]]
 
-
-def _lexical(
-    records: pl.DataFrame, names: list[str], settings: ScoreSettings, _: Progress
-) -> dict[str, Column]:
-    from imine.indicators.lexical import score_lexical
-
-    scored = score_lexical(records, names)
-    return {n: (scored.select(value=n, why=f"{n}__why"), _plan_lexical(n, settings)) for n in names}
-
-
-def _plan_lexical(name: str, _: ScoreSettings) -> dict[str, Any]:
-    from imine.indicators.lexical import lexical_fingerprint
-
-    return lexical_fingerprint(name)
-
-
-def _tokens(
-    records: pl.DataFrame, names: list[str], settings: ScoreSettings, _: Progress
-) -> dict[str, Column]:
-    from imine.indicators.models import load_fast_tokenizer
-    from imine.indicators.tokens import count_tokens, prompt_text
-
-    tokenizer = load_fast_tokenizer(settings.model)
-    columns = {}
-    for name in names:
-        texts = prompt_text(records) if name == "input_length" else records["output"]
-        values = pl.DataFrame({"value": count_tokens(texts, tokenizer)}).with_columns(
-            why=pl.lit(None, pl.String)
-        )
-        columns[name] = (values, _plan_tokens(name, settings))
-    return columns
-
-
-def _plan_tokens(name: str, settings: ScoreSettings) -> dict[str, Any]:
-    from imine.indicators.models import tokenizer_sha256
-    from imine.indicators.tokens import length_fingerprint
-
-    return length_fingerprint(name, settings.model, tokenizer_sha256(settings.model))
-
-
-def _likelihood(
-    records: pl.DataFrame, names: list[str], settings: ScoreSettings, progress: Progress
-) -> dict[str, Column]:
-    from imine.indicators.cache import ScoreStore
-    from imine.indicators.likelihood import score_perplexity
-
-    fingerprint = _plan_likelihood("perplexity", settings)
-    perplexity = score_perplexity(
-        records,
-        content_keys(records),
-        model_name=settings.model,
-        template=settings.prompt_template(),
-        max_tokens=settings.max_tokens,
-        store=ScoreStore("perplexity", fingerprint, pl.Float64, settings.cache),
-        progress=progress,
-    )
-    values = {"perplexity": perplexity, "log_perplexity": perplexity.with_columns(pl.col("value").log())}
-    return {name: (values[name], _plan_likelihood(name, settings)) for name in names}
-
-
-def _plan_likelihood(name: str, settings: ScoreSettings) -> dict[str, Any]:
-    from imine.indicators.likelihood import perplexity_fingerprint
-    from imine.indicators.models import model_path, model_sha256, tokenizer_sha256
-
-    weights = model_sha256(model_path(settings.model))
-    tokenizer = tokenizer_sha256(settings.model)
-    return perplexity_fingerprint(
-        name, settings.model, weights, tokenizer, settings.prompt_template(), settings.max_tokens
-    )
-
-
-def _neighbors(
+def _run(
     records: pl.DataFrame, names: list[str], settings: ScoreSettings, progress: Progress
 ) -> dict[str, Column]:
     from imine.indicators.neighbors import knn_distance
@@ -107,7 +34,7 @@ def _neighbors(
         pool = {}
     columns = {}
     for name in names:
-        fingerprint = _plan_neighbors(name, settings)
+        fingerprint = _plan(name, settings)
         fingerprint["reference"] |= pool
         rank = int(name.removeprefix("knn_"))
         distance = knn_distance(embeddings, reference, rank, own)
@@ -115,7 +42,7 @@ def _neighbors(
     return columns
 
 
-def _plan_neighbors(name: str, settings: ScoreSettings) -> dict[str, Any]:
+def _plan(name: str, settings: ScoreSettings) -> dict[str, Any]:
     from imine.indicators.neighbors import neighbor_fingerprint
 
     about: dict[str, Any] = {"kind": "self"}
@@ -174,15 +101,4 @@ def _keys_sha256(keys: list[str]) -> str:
     return hashlib.sha256("\n".join(sorted(keys)).encode()).hexdigest()[:16]
 
 
-STAGES: dict[str, Callable[[pl.DataFrame, list[str], ScoreSettings, Progress], dict[str, Column]]] = {
-    "lexical": _lexical,
-    "tokens": _tokens,
-    "likelihood": _likelihood,
-    "neighbors": _neighbors,
-}
-PLANS: dict[str, Callable[[str, ScoreSettings], dict[str, Any]]] = {
-    "lexical": _plan_lexical,
-    "tokens": _plan_tokens,
-    "likelihood": _plan_likelihood,
-    "neighbors": _plan_neighbors,
-}
+STAGE = Stage("neighbors", _run, _plan, lambda settings: (settings.encoder,))
