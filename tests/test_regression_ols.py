@@ -218,10 +218,12 @@ def test_units_of_the_target_change_nothing_but_the_unit(unit):
     assert scaled.log_likelihood == pytest.approx(plain.log_likelihood - 12 * math.log(unit), rel=1e-12)
 
 
-def test_a_target_that_does_not_vary():
-    X = np.arange(6.0)[:, None]
-    results = fit(X, np.full(6, 0.1))
-    assert results.params.tolist() == [0.1, 0.0]
+@pytest.mark.parametrize("value", [0.1, 0.7, 1 / 3, 1e8 / 7])
+@pytest.mark.parametrize("n", [6, 7, 11])
+def test_a_target_that_does_not_vary(value, n):
+    X = np.arange(float(n))[:, None]
+    results = fit(X, np.full(n, value))
+    assert results.params.tolist() == [value, 0.0]
     assert results.std_errors.tolist() == [0.0, 0.0]
     assert math.isnan(results.r2)
     assert math.isnan(results.f)

@@ -281,7 +281,9 @@ def _about_mean(problem: Problem, values: Doubled) -> Doubled:
     if not problem.intercept:
         return squares
     summed = total(weights * values)
-    return squares - summed * summed / total(weights)
+    spread = squares - summed * summed / total(weights)
+    # Values that are all alike differ from their centre by its rounding, and nothing must be made of that.
+    return spread if spread.hi > 2.0**-95 * squares.hi else Doubled.of(0.0)
 
 
 def _inflation(problem: Problem, solution: Solution) -> Array:
