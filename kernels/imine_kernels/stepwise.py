@@ -212,7 +212,7 @@ def _removals(inside, rules, size, rss, m, R, keys, after):
 
 
 @kernel
-def _additions(W, inside, rules, lengths, size, m, Q, e, keys, after, dependent):
+def _additions(W, inside, rules, lengths, size, m, Q, e, keys, after):
     """Key and residual sum of squares of the model with each term that may come."""
     k = inside.shape[0]
     v, shares = np.empty(W.shape[1]), np.zeros(k + 1)
@@ -224,7 +224,6 @@ def _additions(W, inside, rules, lengths, size, m, Q, e, keys, after, dependent)
         _purge(v, Q, size, shares)
         own = _own_length(v, lengths[j], rules.noise[j], rules.tolerance)
         if own == 0.0:
-            dependent[j] = True
             continue
         share = _dot(v, e) / own
         total = 0.0
@@ -274,8 +273,8 @@ def _next_change(rules, size, rss, m, drop_keys, drop_after, add_keys, add_after
 
 
 @kernel
-def _walk(W, inside, rules, lengths, m, Q, R, e, dependent):
-    """Add and remove terms until nothing is better; returns the size, -1 where a criterion is not defined."""
+def _walk(W, inside, rules, lengths, m, Q, R, e):
+    """Add and remove terms until no change is better; returns the number of terms."""
     k = inside.shape[0]
     drop_keys, drop_after, add_keys, add_after = np.empty(k), np.empty(k), np.empty(k), np.empty(k)
     while True:
@@ -287,7 +286,7 @@ def _walk(W, inside, rules, lengths, m, Q, R, e, dependent):
         if rules.removes:
             _removals(inside, rules, size, rss, m, R, drop_keys, drop_after)
         if rules.adds and size < rules.max_terms:
-            _additions(W, inside, rules, lengths, size, m, Q, e, add_keys, add_after, dependent)
+            _additions(W, inside, rules, lengths, size, m, Q, e, add_keys, add_after)
         change = _next_change(rules, size, rss, m, drop_keys, drop_after, add_keys, add_after)
         if change == 0:
             return size
@@ -322,7 +321,7 @@ def choose_in_resamples(Z, rows, responses, rules, coefficients, chosen, depende
 
     Z is (n, k), rows (repeats, m) indices into it, responses (repeats, m). Filled in: coefficients
     (repeats, k + 1), the intercept first and 0 for a term that is not chosen; chosen and dependent
-    (repeats, k), the latter for candidates that others of the resample determine; exact (repeats,), for
+    (repeats, k), the latter for candidates that those before them determine in the resample; exact (repeats,), for
     resamples that their model fits without any residual.
     """
     repeats, m = rows.shape
@@ -340,14 +339,15 @@ def choose_in_resamples(Z, rows, responses, rules, coefficients, chosen, depende
         _triangle(A, W)
         for j in range(k):
             lengths[j] = np.sqrt(_dot(W[j], W[j]))
-        inside[:] = rules.start
+        inside[:] = rules.allowed
         _factor(W, inside, rules, lengths, Q, R, e)
         for j in range(k):
-            dependent[b, j] = rules.start[j] and not inside[j]
+            dependent[b, j] = rules.allowed[j] and not inside[j]
+            inside[j] = rules.start[j] and inside[j]
         if rules.method == PAPER:
             size = _keep_significant(W, inside, rules, lengths, m, Q, R, e)
         else:
-            size = _walk(W, inside, rules, lengths, m, Q, R, e, dependent[b])
+            size = _walk(W, inside, rules, lengths, m, Q, R, e)
         exact[b] = _dot(e, e) <= rules.exact
         _slopes(R, size, k, slopes, unscaled)
         coefficients[b, 0] = means[k]

@@ -2,8 +2,8 @@
 #   Rscript stepwise_oracle.R FOLDER
 # One line a path: problem, criterion, direction with its start, final terms, changes, AIC before and after each.
 folder <- commandArgs(trailingOnly = TRUE)[1]
-cat("#", R.version.string, "\n")
-cat("# digest", readLines(file.path(folder, "digest.txt")), "\n")
+cat("# ", R.version.string, "\n", sep = "")
+cat("# digest ", readLines(file.path(folder, "digest.txt")), "\n", sep = "")
 files <- sort(list.files(folder, pattern = "\\.csv$", full.names = TRUE))
 for (file in files) {
   runs <- read.csv(file)

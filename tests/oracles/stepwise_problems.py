@@ -23,6 +23,9 @@ import numpy as np
 import numpy.typing as npt
 
 COUNT = 200
+# With a dependent column, two candidates of this problem tie exactly on the forward path, and R takes one or the
+# other as the order of the rows goes. It stands apart, in both orders, as ``tied`` and ``tied_reversed``.
+TIED = 97
 REGMIX = Path(__file__).with_name("stepwise_regmix.csv.gz")
 
 
@@ -38,7 +41,14 @@ class Given:
 
 def problems() -> list[Given]:
     """The generated problems: 12 to 200 runs, 2 to 15 candidates, of several kinds."""
-    return [_generate(number) for number in range(COUNT)]
+    return [_generate(number, number != TIED) for number in range(COUNT)]
+
+
+def tied() -> list[Given]:
+    """The problem with an exact tie, and the same with its rows in reverse."""
+    given = _generate(TIED, True)
+    turned = Given("tied_reversed", given.X[::-1].copy(), given.y[::-1].copy(), given.names)
+    return [Given("tied", given.X, given.y, given.names), turned]
 
 
 def regmix() -> Given:
@@ -50,7 +60,7 @@ def regmix() -> Given:
 
 
 def digest(given: list[Given]) -> str:
-    """SHA-256 of the CSV texts of all problems: the stored paths belong to these numbers alone."""
+    """SHA-256 of the CSV texts of problems: the stored paths belong to these numbers alone."""
     return hashlib.sha256("".join(as_csv(each) for each in given).encode()).hexdigest()
 
 
@@ -62,11 +72,11 @@ def as_csv(given: Given) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _generate(number: int) -> Given:
+def _generate(number: int, dependent: bool) -> Given:
     draw = random.Random(20_230_706 + number)
     n, k = 12 + int(189 * draw.random() ** 2), 2 + int(14 * draw.random())
     k = min(k, n - 4)
-    columns = _columns(draw, n, k, number)
+    columns = _columns(draw, n, k, number, dependent)
     slopes = [4.0 * (draw.random() - 0.5) if draw.random() < 0.4 else 0.0 for _ in range(k)]
     noise = (0.3, 1.0, 3.0)[number % 3]
     y = [
@@ -79,7 +89,7 @@ def _generate(number: int) -> Given:
     return Given(f"p{number:03d}", X, np.array([round(v, 3) for v in y]), names)
 
 
-def _columns(draw: random.Random, n: int, k: int, number: int) -> list[list[float]]:
+def _columns(draw: random.Random, n: int, k: int, number: int, dependent: bool) -> list[list[float]]:
     """Columns that share a factor, more or less; every tenth problem has a column made of others."""
     share = (0.0, 0.5, 0.9, 0.99)[number % 4]
     factor = [_normal(draw) for _ in range(n)]
@@ -89,9 +99,9 @@ def _columns(draw: random.Random, n: int, k: int, number: int) -> list[list[floa
         # Units of a reward, of a length in tokens, and of a share.
         unit, offset = ((1.0, 0.0), (100.0, 400.0), (1.0, 5.0))[(number + j) % 3]
         columns.append([round(unit * value + offset, 3) for value in own])
-    if number % 10 == 7 and k > 3:
+    if dependent and number % 10 == 7 and k > 3:
         columns[k - 2] = [round(a + 2 * b, 3) for a, b in zip(columns[0], columns[1], strict=True)]
-    if number % 20 == 9 and k > 2:
+    if dependent and number % 20 == 9 and k > 2:
         columns[k - 1] = list(columns[0])
     return columns
 
@@ -107,11 +117,11 @@ def _normal(draw: random.Random) -> float:
 
 def main(folder: str) -> None:
     """Write all problems as CSV files."""
-    given = [*problems(), regmix()]
+    given = [*problems(), *tied(), regmix()]
     Path(folder).mkdir(parents=True, exist_ok=True)
     for each in given:
         (Path(folder) / f"{each.name}.csv").write_text(as_csv(each), encoding="utf-8")
-    (Path(folder) / "digest.txt").write_text(digest(given[:-1]) + "\n", encoding="utf-8")
+    (Path(folder) / "digest.txt").write_text(digest(given) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

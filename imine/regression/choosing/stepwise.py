@@ -26,6 +26,13 @@ class _Move:
     p: float
 
 
+def all_terms(models: Models) -> tuple[int, ...]:
+    """All candidates in scope but those that others determine."""
+    forced, allowed = scope(models.problem.names, models.settings)
+    taken_out = _determined(models, allowed, forced)
+    return tuple(c for c in allowed if c not in taken_out)
+
+
 def first_model(models: Models) -> tuple[tuple[int, ...], list[Step]]:
     """The terms to start from, and a step for each that others determine and that is taken out at once.
 
@@ -170,9 +177,18 @@ def _step(models: Models, here: Model, moves: Sequence[_Move], move: _Move | Non
     rows = [Candidate("stay", "", stay, here.rss, math.nan)]
     for each in moves:
         value = each.p if models.criterion == "p" else each.model.value
-        fault = each.model.fault
+        fault = _fault(models, here, each)
         rows.append(Candidate(each.action, names[each.column], value, each.model.rss, each.p, fault))
     before = tuple(names[c] for c in here.columns)
     if move is None:
         return Step(before, tuple(rows), "stay", "", why)
     return Step(before, tuple(rows), move.action, names[move.column], why)
+
+
+def _fault(models: Models, here: Model, move: _Move) -> str:
+    """Why a move is skipped; of a dependent set, the term that would come is the one that is named."""
+    if move.action == "add" and move.model.fault:
+        found = dependence(models.problem, [*here.columns, move.column], models.settings.tolerance)
+        if found is not None:
+            return found[1]
+    return move.model.fault
