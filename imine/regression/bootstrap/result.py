@@ -141,7 +141,9 @@ class BootstrapChoice:
 
         The bias correction counts repeats below the estimate, and half of those equal to it, since many can be
         0. The acceleration comes from the procedure without one run at a time, for both kinds of resampling.
-        Not a number where the estimate lies outside all repeats.
+        Leaving out a run changes a choice by jumps, so the acceleration is rough and can be large; where it
+        is so large that the correction has no value (``1 - a (z0 + z) <= 0``), the end is the outermost
+        repeat, its limit. Not a number where the estimate lies outside all repeats.
 
         Raises:
             ValueError: a level outside (0, 1).
@@ -155,8 +157,7 @@ class BootstrapChoice:
         repeats, estimates = self.coefficients[self.usable], self.estimates
         below = ((repeats < estimates) + 0.5 * (repeats == estimates)).mean(axis=0)
         bias, acceleration = ndtri(below), _acceleration(self.jackknife)
-        with np.errstate(invalid="ignore"):
-            ends = [bias + (bias + z) / (1.0 - acceleration * (bias + z)) for z in (ndtri(low), ndtri(high))]
+        ends = [_corrected(bias, acceleration, z) for z in (ndtri(low), ndtri(high))]
         return _quantiles(repeats, ndtr(ends[0]), ndtr(ends[1]))
 
     def summary(self) -> str:
@@ -179,6 +180,17 @@ def _quantiles(values: Array, low: Array, high: Array | float) -> Array:
     for j, ends in enumerate(zip(low, highs, strict=True)):
         if np.isfinite(ends).all() and len(values):
             out[j] = np.quantile(values[:, j], ends, method="weibull")
+    return out
+
+
+def _corrected(bias: Array, acceleration: Array, z: float) -> Array:
+    """Normal quantile of the corrected end; infinite where the correction has no value."""
+    moved = bias + z
+    left = 1.0 - acceleration * moved
+    with np.errstate(invalid="ignore", divide="ignore"):
+        out: Array = np.where(
+            left > 0, bias + moved / left, np.where(np.isfinite(moved), np.inf * np.sign(moved), np.nan)
+        )
     return out
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from imine.errors import RegressionError
 from imine.regression.choosing.best_subset import best_subset
 from imine.regression.choosing.models import Models
 from imine.regression.choosing.paper import highest_r2_then_significant
@@ -108,6 +109,8 @@ def choose_terms(
 def search(problem: Problem, settings: ChoiceSettings) -> tuple[tuple[int, ...], Trace]:
     """The chosen columns and the trace, without the final fit."""
     models = Models(problem, settings)
+    if settings.folds is not None and settings.folds > models.runs:
+        raise RegressionError(f"{settings.folds} folds are too many for {models.runs} runs: use fewer.")
     if settings.method == "best":
         return best_subset(models)
     if settings.method == "paper":

@@ -84,12 +84,12 @@ class ChoiceSettings:
             )
 
     def _check_numbers(self) -> None:
+        if self.max_terms is not None and self.max_terms < 0:
+            raise ValueError(f"max_terms must not be negative; got {self.max_terms}")
         if self.max_terms is not None and self.max_terms < len(self.forced_in):
             raise ValueError(
                 f"max_terms must leave room for the forced terms {list(self.forced_in)}; got {self.max_terms}"
             )
-        if self.max_terms is not None and self.max_terms < 0:
-            raise ValueError(f"max_terms must not be negative; got {self.max_terms}")
         if self.folds is not None and self.folds < 2:
             raise ValueError(f"folds must be at least 2, or None to leave out one run; got {self.folds}")
         if not 0.0 < self.tolerance < 1.0:

@@ -44,9 +44,10 @@ class SubsetTable:
 
     def sizes(self) -> npt.NDArray[np.int64]:
         """Number of terms of each subset, the forced ones counted, shape (2**k,)."""
-        indices = np.arange(len(self.losses))
-        bits = [(indices >> bit) & 1 for bit in range(len(self.names))]
-        return np.sum(bits, axis=0, dtype=np.int64) + len(self.forced) + np.zeros(len(indices), np.int64)
+        sizes = np.array([len(self.forced)], dtype=np.int64)
+        for _ in self.names:
+            sizes = np.concatenate([sizes, sizes + 1])
+        return sizes
 
     def keys(self) -> Array:
         """The criterion as compared, less is better, shape (2**k,); not a number where there is none."""
@@ -83,17 +84,26 @@ class SubsetTable:
         loss = loss if loss > self.exact else 0.0
         return criterion_value(self.criterion, loss, size, self.n_runs, self.total)
 
-    def best(self, size: int | None = None) -> int:
-        """Index of the best subset, of one size or of all; -1 when there is none.
+    def best(self) -> int:
+        """Index of the best subset of all; -1 when there is none.
 
         Subsets within the tolerance of the smallest are equal: the one with the fewest terms is taken, and
         among those the one whose terms come first.
         """
         keys = self.keys()
-        usable = ~np.isnan(keys) if size is None else ~np.isnan(keys) & (self.sizes() == size)
-        if not usable.any():
+        return self._best(np.flatnonzero(~np.isnan(keys)), keys)
+
+    def best_of_each_size(self) -> tuple[int, ...]:
+        """Index of the best subset of each number of terms that there is, the smallest number first."""
+        keys, sizes = self.keys(), self.sizes()
+        usable = ~np.isnan(keys)
+        each = [self._best(np.flatnonzero(usable & (sizes == size)), keys) for size in np.unique(sizes)]
+        return tuple(index for index in each if index >= 0)
+
+    def _best(self, among: npt.NDArray[np.int64], keys: Array) -> int:
+        if not among.size:
             return -1
-        ties = np.flatnonzero(usable & (keys <= np.min(keys[usable]) + TIE))
+        ties = among[keys[among] <= np.min(keys[among]) + TIE]
         return int(min(ties, key=lambda i: (int(i).bit_count(), self._places(int(i)))))
 
     def _places(self, index: int) -> tuple[int, ...]:
@@ -105,9 +115,7 @@ class SubsetTable:
             f"{self.evaluated} subsets; the best of each size:",
             f"  {'size':>4}{LABELS[self.criterion]:>14}",
         ]
-        for size in range(len(self.forced), len(self.forced) + len(self.names) + 1):
-            index = self.best(size)
-            if index >= 0:
-                terms = ", ".join(self.terms(index)) or "no terms"
-                lines.append(f"  {size:>4}{self._value(index):>14.6g}  {terms}")
+        for index in self.best_of_each_size():
+            terms = self.terms(index)
+            lines.append(f"  {len(terms):>4}{self._value(index):>14.6g}  {', '.join(terms) or 'no terms'}")
         return "\n".join(lines)
