@@ -96,7 +96,8 @@ def bca(draws: np.ndarray, estimate: float, jackknife: np.ndarray, level: float)
     normal = NormalDist()
     z0 = normal.inv_cdf(float(np.mean(draws < estimate) + 0.5 * np.mean(draws == estimate)))
     away = [float(np.mean(jackknife)) - value for value in jackknife.tolist()]
-    a = sum(d**3 for d in away) / (6 * sum(d**2 for d in away) ** 1.5)
+    squares = sum(d**2 for d in away)
+    a = sum(d**3 for d in away) / (6 * squares**1.5) if squares > 0 else 0.0
     ordered = sorted(draws.tolist())
     ends = []
     for p in ((1 - level) / 2, (1 + level) / 2):
