@@ -13,6 +13,13 @@ import numpy as np
 from imine_kernels.jit import kernel
 
 
+# A loop in a helper compiles in a fraction of the time that an assignment to a slice takes.
+@kernel
+def _copy(source, target):
+    for i in range(source.shape[0]):
+        target[i] = source[i]
+
+
 @kernel
 def _dot(a, b, length):
     total = 0.0
@@ -23,7 +30,7 @@ def _dot(a, b, length):
 
 @kernel
 def _descend(parent, child, leverage, above, j, fitted, own):
-    """Make the node that adds column j to a parent; returns nothing, fills ``child`` and its leverage.
+    """Make the node that adds column j to a parent: fills ``child`` and its leverage.
 
     Inner products run over the first ``fitted`` entries; further entries follow the same combinations, so
     that the last row ends as the residual of y in rows that were not fitted.
@@ -76,9 +83,11 @@ def all_subsets(columns, lengths, noise, tolerance, largest, fitted, hat, held_o
     nodes = np.empty((levels + 1, k + 1, length))
     leverages = np.empty((levels + 1, fitted))
     last, masks = np.zeros(levels + 1, np.int64), np.zeros(levels + 1, np.int64)
-    nodes[0] = columns
-    leverages[0] = hat
-    losses[:] = np.nan
+    for c in range(k + 1):
+        _copy(columns[c], nodes[0, c])
+    _copy(hat, leverages[0])
+    for index in range(losses.shape[0]):
+        losses[index] = np.nan
     losses[0] = _loss(columns[k], hat, fitted, held_out)
     depth = 0
     while depth >= 0:

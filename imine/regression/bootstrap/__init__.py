@@ -38,9 +38,9 @@ def bootstrap_choice(
 
     ``cases`` draws runs with replacement. ``residuals`` keeps the runs and adds to the fit of all candidates
     its residuals, drawn with replacement, each first divided by ``sqrt(1 - leverage)`` and all centred: that
-    model has made no choice yet. Resamples of up to twenty candidates take microseconds each in a compiled
-    kernel for the methods ``forward``, ``backward``, ``both`` and ``paper`` by any criterion but ``cv``; the
-    others are repeated one by one.
+    model has made no choice yet. The methods ``forward``, ``backward``, ``both`` and ``paper`` run in a
+    compiled kernel, by any criterion but ``cv``; ``best``, ``cv`` and ``paper`` with ``max_terms`` are
+    repeated one by one, which takes milliseconds each (``docs/choosing.md``).
 
     Args:
         X: shape (runs, candidates), finite.
