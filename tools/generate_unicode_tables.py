@@ -44,7 +44,9 @@ SINGLE_NAMES = (
 )
 
 # Classes of characters; their order is that of imine_kernels.classes.
-UNCLASSED, UPPER, LOWER, LETTER, DIGIT, NUMBER, ACCENT, SPACE, PUNCTUATION, CLOSER, TERMINATOR, WIDE = range(12)
+UNCLASSED, UPPER, LOWER, LETTER, DIGIT, NUMBER, ACCENT, SPACE, PUNCTUATION, CLOSER, TERMINATOR, WIDE = range(
+    12
+)
 CATEGORIES = {
     "Lu": UPPER,
     "Lt": UPPER,
@@ -170,7 +172,7 @@ def render() -> str:
     )
 
 
-TEMPLATE = '''"""Word classes, case folding and character classes of code points; made by tools/generate_unicode_tables.py."""
+TEMPLATE = '''"""Classes of words and characters, and case folding; made by tools/generate_unicode_tables.py."""
 
 from __future__ import annotations
 

@@ -151,10 +151,9 @@ def _strip(text, length, tables):
 
 @kernel
 def _only_breaks(text, start, stop):
-    for at in range(start, stop):
-        if text[at] != _LINE_BREAK:
-            return False
-    return True
+    while start < stop and text[start] == _LINE_BREAK:
+        start += 1
+    return start == stop
 
 
 @kernel

@@ -122,7 +122,7 @@ def _read_marks(text, at, end, tables):
             break
         if kind != CLOSER:
             terminators += 1
-            weak &= code_point == _STOP or code_point == _ELLIPSIS
+            weak &= code_point in (_STOP, _ELLIPSIS)
             wide |= kind == WIDE
         at += length
     return at, terminators, weak, wide

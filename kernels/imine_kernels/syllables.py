@@ -41,14 +41,14 @@ _ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
 @kernel
 def _silent(window, vowels, consonants, ends):
     """Letters e that are silent unless they are the first vowel of their part."""
-    e, l, s = _e(window), _l(window), _s(window)
+    e, el, s = _e(window), _l(window), _s(window)
     after_consonant = e & (consonants << _ONE)
-    after_l = (l & (consonants << _ONE)) << _ONE
+    after_l = (el & (consonants << _ONE)) << _ONE
     hissing = _hissing(window) | (_h(window) & (_c_or_s(window) << _ONE))
     final = ends >> _ONE & ~after_l
     before_s = (s & (ends >> _ONE)) >> _ONE & ~after_l & ~(hissing << _ONE)
     before_d = (_d(window) & (ends >> _ONE)) >> _ONE & ~(_d_or_t(window) << _ONE)
-    ly = (l & (_y(window) >> _ONE)) >> _ONE
+    ly = (el & (_y(window) >> _ONE)) >> _ONE
     ment = (_m(window) >> _ONE) & (e >> _TWO) & (_n(window) >> _THREE) & (_t(window) >> _FOUR)
     return after_consonant & (final | before_s | before_d | ((ly | ment) & (vowels << _TWO)))
 

@@ -1,4 +1,4 @@
-"""Word classes, case folding and character classes of code points; made by tools/generate_unicode_tables.py."""
+"""Classes of words and characters, and case folding; made by tools/generate_unicode_tables.py."""
 
 from __future__ import annotations
 
