@@ -1,0 +1,152 @@
+"""The exact distribution of one contrast given what was chosen, and its inversion."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from imine.regression.after_choosing.conditions import Branch
+from imine.regression.after_choosing.regions import joined
+from imine.regression.after_choosing.tails import log_mass
+from imine.regression.results import Array
+
+# Nearer to the edge of its interval than this share of the size of the data, an observation cannot be told from it.
+_ROUNDING = 1e-9
+# From sigma / 64 this reaches 5e11 sigma: past every end that an observation not on an edge can have.
+_DOUBLINGS = 45
+
+_NO_END = "no true value, however far, is at odds with the data given the choice and its stopping rule"
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """An end of an interval; when it is infinite, ``why`` says the reason."""
+
+    value: float
+    why: str | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pivot:
+    """One observed contrast ``z``, normal about ``theta``, cut off outside the branches.
+
+    With a known ``sigma`` it is a normal variable restricted to a union of intervals. With ``sigma`` from the
+    residuals of the full model, ``z`` given ``W = (z - theta)^2 + RSS`` has a distribution free of ``sigma``
+    (W is sufficient for it): ``t = (z - theta) sqrt(df / RSS)`` is Student's t before and a restricted
+    Student's t after conditioning, with the ends of the intervals mapped for that ``theta``.
+
+    Attributes:
+        observed: ``z``, in the direction of unit length.
+        branches: the conditions.
+        rss: residual sum of squares of the full model.
+        df: its degrees of freedom; infinite for a known ``sigma``.
+        sigma: known, or estimated as ``sqrt(rss / df)``.
+        size: length of the data, the scale of their rounding.
+    """
+
+    observed: float
+    branches: tuple[Branch, ...]
+    rss: float
+    df: float
+    sigma: float
+    size: float
+
+    def region(self, theta: float) -> Array:
+        """Where ``z`` could have been with the same choice, shape (intervals, 2)."""
+        if math.isinf(self.df):
+            rss = np.array([0.0, 0.0, self.rss])
+        else:
+            # W less (x - theta)^2, written out in x.
+            rss = np.array([-1.0, 2.0 * theta, self.rss + self.observed * (self.observed - 2.0 * theta)])
+        found = [branch.holds(rss) for branch in self.branches]
+        return self._around_observed(joined(np.concatenate(found)))
+
+    def log_odds(self, theta: float) -> float:
+        """``log P(Z > z) - log P(Z < z)`` given the choice, at the mean ``theta``; rises with ``theta``."""
+        region = self.region(theta)
+        right, left = np.maximum(region, self.observed), np.minimum(region, self.observed)
+        above = _log_sum(log_mass(*self._standardised(right, theta).T, self.df))
+        below = _log_sum(log_mass(*self._standardised(left, theta).T, self.df))
+        return above - below
+
+    def p_value(self, theta: float = 0.0) -> float:
+        """Two-sided: twice the smaller tail."""
+        odds = self.log_odds(theta)
+        return 1.0 if math.isnan(odds) else 2.0 / (1.0 + math.exp(min(abs(odds), 700.0)))
+
+    def end(self, tail: float) -> End:
+        """The ``theta`` at which ``P(Z > z)`` is ``tail``: for 0.025 the lower end of a 95 % interval."""
+        from scipy.optimize import brentq
+
+        why = self._undetermined()
+        goal = math.log(tail) - math.log1p(-tail)
+        outward = -1.0 if tail <= 0.5 else 1.0
+        if why is not None:
+            return End(outward * math.inf, why)
+
+        def above(theta: float) -> float:
+            return self.log_odds(theta) - goal
+
+        bracket = self._bracket(above, outward)
+        if bracket is None:
+            return End(outward * math.inf, _NO_END)
+        return End(float(brentq(above, *bracket, xtol=1e-12 * self.sigma, rtol=1e-12)))
+
+    def _bracket(self, above: Callable[[float], float], outward: float) -> tuple[float, float] | None:
+        """Two values of ``theta`` around the outermost crossing, found by doubling steps.
+
+        With an estimated sigma the log odds need not be monotone: outward, a crossing counts when the sign stays
+        changed for three doublings, so that the interval can only become wider by it.
+        """
+        sign = math.copysign(1.0, above(self.observed))
+        needed = 3 if -sign == outward else 1
+        step, inner, outer, beyond = self.sigma / 64.0, self.observed, self.observed, 0
+        for _ in range(_DOUBLINGS):
+            theta = self.observed - sign * step
+            if above(theta) * sign > 0.0:
+                inner, beyond = theta, 0
+            else:
+                outer = theta if beyond == 0 else outer
+                beyond += 1
+            if beyond == needed:
+                return inner, outer
+            step *= 2.0
+        return None
+
+    def _undetermined(self) -> str | None:
+        """Why no mean can be told apart from another: the observation is on the edge of its only interval."""
+        region = self.region(self.observed)
+        if len(region) > 1:
+            return None
+        low, high = region[0]
+        if min(self.observed - low, high - self.observed) > _ROUNDING * self.size:
+            return None
+        return (
+            "the observed contrast lies on the edge of where the same choice is made, to within rounding: "
+            "given the choice, the data say nothing of it"
+        )
+
+    def _around_observed(self, region: Array) -> Array:
+        """The region, with the observation in it where rounding put it just outside."""
+        if ((region[:, 0] <= self.observed) & (self.observed <= region[:, 1])).any():
+            return region
+        return joined(np.concatenate([region, [[self.observed, self.observed]]]))
+
+    def _standardised(self, region: Array, theta: float) -> Array:
+        """Ends of intervals as standard normal, or as Student's t on the sphere of the sufficient ``W``."""
+        away = region - theta
+        if math.isinf(self.df):
+            return away / self.sigma
+        with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+            # W - (x - theta)^2 without the cancellation of its two large parts.
+            left = self.rss + (self.observed - region) * (self.observed + region - 2.0 * theta)
+            t = away * np.sqrt(self.df / left)
+        return np.where(left > 0.0, t, np.copysign(np.inf, away))
+
+
+def _log_sum(logs: Array) -> float:
+    top = float(logs.max(initial=-math.inf))
+    return top if math.isinf(top) else top + math.log(float(np.exp(logs - top).sum()))
