@@ -13,7 +13,7 @@ import numpy.typing as npt
 from imine.errors import RegressionError
 from imine.regression.after_choosing.conditions import Branch, Given, Line, branches
 from imine.regression.after_choosing.forward import ForwardStepwise
-from imine.regression.after_choosing.pivot import End, Pivot
+from imine.regression.after_choosing.pivot import Pivot
 from imine.regression.after_choosing.regions import WHOLE_LINE
 from imine.regression.ols import fit_ols
 from imine.regression.results import Array
@@ -47,8 +47,6 @@ class ChosenResults:
         params: least squares coefficients on the chosen terms, shape (terms,).
         std_errors: without regard to the choice, from ``sigma``, shape (terms,).
         p: two-sided p-values of a coefficient of zero, given the choice, shape (terms,).
-        median_unbiased: estimates which the true coefficient is above and below equally often, given the choice;
-            shape (terms,), not a number where the data determine none.
         sigma: standard deviation of the noise.
         noise: ``known``, or ``full model`` when estimated from the residuals on all candidates.
         df: degrees of freedom of ``sigma``; infinite when known.
@@ -61,7 +59,6 @@ class ChosenResults:
     params: Array
     std_errors: Array
     p: Array
-    median_unbiased: Array
     sigma: float
     noise: Literal["known", "full model"]
     df: float
@@ -97,6 +94,15 @@ class ChosenResults:
         """
         return np.array([(i.low, i.high) for i in self.intervals(level)]).reshape(-1, 2)
 
+    def median_unbiased(self) -> Array:
+        """Estimates that the true coefficient is above and below equally often, given the choice.
+
+        Shape (terms,); not a number where the data determine none. The least squares ``params`` of chosen terms
+        are too large on average: they were chosen for it.
+        """
+        ends = np.array([pivot.end(0.5).value for pivot in self._pivots])
+        return np.where(np.isfinite(ends), ends, np.nan) * self._scales
+
     def regions(self) -> tuple[Array, ...]:
         """For each term, the values of its coefficient at which the same choice would have been made.
 
@@ -114,7 +120,7 @@ class ChosenResults:
         width = max(len(name) for name in (*self.names, "term"))
         lines = [f"{'term':<{width}}{'estimate':>12}{'unbiased':>12}{'p':>11}  {100 * level:g} % interval"]
         found = self.intervals(level)
-        rows = zip(self.names, self.params, self.median_unbiased, self.p, found, strict=True)
+        rows = zip(self.names, self.params, self.median_unbiased(), self.p, found, strict=True)
         for name, value, centre, p, interval in rows:
             numbers = f"{value:>12.5g}{centre:>12.5g}{format_p(p):>11}"
             lines.append(f"{name:<{width}}{numbers}  [{interval.low:.5g}, {interval.high:.5g}]")
@@ -248,7 +254,9 @@ def _reduce(X: npt.ArrayLike, y: npt.ArrayLike, names: Sequence[str], sigma: flo
         raise ValueError(f"sigma must be positive and finite; got {sigma!r}")
     rss = full.sigma**2 * full.df_resid
     if sigma is None and not rss > 0.0:
-        raise RegressionError("the candidates fit y without error: there is no noise to infer from. Give sigma.")
+        raise RegressionError(
+            "the candidates fit y without error: there is no noise to infer from. Give sigma."
+        )
     X, y = np.asarray(X, dtype=np.float64), np.asarray(y, dtype=np.float64)
     centred = X - X.mean(axis=0)
     scale = np.linalg.norm(centred, axis=0)
@@ -278,14 +286,12 @@ def _infer(
         line = Line(data.columns, data.y - observed * direction, direction, data.n_runs)
         pivots.append(Pivot(observed, conditions(line), data.rss, data.df, data.sigma, size))
     scales = lengths / data.scale[list(chosen)]
-    medians = [pivot.end(0.5) for pivot in pivots]
     return ChosenResults(
         names=tuple(data.names[column] for column in chosen),
         chosen=tuple(chosen),
         params=np.array([pivot.observed for pivot in pivots]) * scales,
         std_errors=data.sigma * scales,
         p=np.array([pivot.p_value() for pivot in pivots]),
-        median_unbiased=np.array([_finite(median) for median in medians]) * scales,
         sigma=data.sigma,
         noise="known" if math.isinf(data.df) else "full model",
         df=data.df,
@@ -295,7 +301,3 @@ def _infer(
         _pivots=tuple(pivots),
         _scales=scales,
     )
-
-
-def _finite(end: End) -> float:
-    return end.value if math.isfinite(end.value) else math.nan

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -15,8 +15,9 @@ from imine.regression.results import Array
 
 # Nearer to the edge of its interval than this share of the size of the data, an observation cannot be told from it.
 _ROUNDING = 1e-9
-# From sigma / 64 this reaches 5e11 sigma: past every end that an observation not on an edge can have.
-_DOUBLINGS = 45
+# Steps outward from sigma / 8, each three times the one before, reach 8e11 sigma: past every end that an observation
+# not on an edge can have.
+_STEPS, _GROWTH = 28, 3.0
 
 _NO_END = "no true value, however far, is at odds with the data given the choice and its stopping rule"
 
@@ -45,6 +46,7 @@ class Pivot:
         df: its degrees of freedom; infinite for a known ``sigma``.
         sigma: known, or estimated as ``sqrt(rss / df)``.
         size: length of the data, the scale of their rounding.
+        _same_for_all: the region, once found, where it does not depend on ``theta``.
     """
 
     observed: float
@@ -53,9 +55,18 @@ class Pivot:
     df: float
     sigma: float
     size: float
+    _same_for_all: list[Array] = field(default_factory=list)
 
     def region(self, theta: float) -> Array:
         """Where ``z`` could have been with the same choice, shape (intervals, 2)."""
+        if self._same_for_all:
+            return self._same_for_all[0]
+        found = self._region(theta)
+        if math.isinf(self.df) or not any(branch.loadings.any() for branch in self.branches):
+            self._same_for_all.append(found)
+        return found
+
+    def _region(self, theta: float) -> Array:
         if math.isinf(self.df):
             rss = np.array([0.0, 0.0, self.rss])
         else:
@@ -93,18 +104,18 @@ class Pivot:
         bracket = self._bracket(above, outward)
         if bracket is None:
             return End(outward * math.inf, _NO_END)
-        return End(float(brentq(above, *bracket, xtol=1e-12 * self.sigma, rtol=1e-12)))
+        return End(float(brentq(above, *bracket, xtol=1e-10 * self.sigma, rtol=1e-10)))
 
     def _bracket(self, above: Callable[[float], float], outward: float) -> tuple[float, float] | None:
-        """Two values of ``theta`` around the outermost crossing, found by doubling steps.
+        """Two values of ``theta`` around the outermost crossing, found by growing steps.
 
         With an estimated sigma the log odds need not be monotone: outward, a crossing counts when the sign stays
-        changed for three doublings, so that the interval can only become wider by it.
+        changed for two steps, so that the interval can only become wider by it.
         """
         sign = math.copysign(1.0, above(self.observed))
-        needed = 3 if -sign == outward else 1
-        step, inner, outer, beyond = self.sigma / 64.0, self.observed, self.observed, 0
-        for _ in range(_DOUBLINGS):
+        needed = 2 if -sign == outward else 1
+        step, inner, outer, beyond = self.sigma / 8.0, self.observed, self.observed, 0
+        for _ in range(_STEPS):
             theta = self.observed - sign * step
             if above(theta) * sign > 0.0:
                 inner, beyond = theta, 0
@@ -113,7 +124,7 @@ class Pivot:
                 beyond += 1
             if beyond == needed:
                 return inner, outer
-            step *= 2.0
+            step *= _GROWTH
         return None
 
     def _undetermined(self) -> str | None:

@@ -48,7 +48,9 @@ def _log_far_tail(t: Array, df: float) -> Array:
     a, b = 0.5 * df, 0.5
     log_x = math.log(df) - 2.0 * np.log(t) - np.log1p(df / t / t)
     x = np.exp(log_x)
-    return a * log_x + b * np.log1p(-x) - math.log(2.0 * a) - betaln(a, b) + np.log(hyp2f1(a + b, 1, a + 1, x))
+    return (
+        a * log_x + b * np.log1p(-x) - math.log(2.0 * a) - betaln(a, b) + np.log(hyp2f1(a + b, 1, a + 1, x))
+    )
 
 
 def log_mass(low: npt.ArrayLike, high: npt.ArrayLike, df: float = math.inf) -> Array:
