@@ -78,7 +78,12 @@ class ForwardStepwise:
             y: shape (dimensions,), centred.
             other_rss: residual sum of squares outside the coordinates, in the unit of ``y`` squared.
             n_runs: number of runs behind the coordinates.
+
+        Raises:
+            ValueError: forced columns that are not there.
         """
+        if not set(self.forced) <= set(range(columns.shape[1])):
+            raise ValueError(f"forced must be columns from 0 to {columns.shape[1] - 1}; got {self.forced}")
         state = start(columns, self.forced)
         chosen, signs = list(self.forced), list[int]()
         for step in range(self._most(columns.shape[1], n_runs)):

@@ -124,7 +124,7 @@ def multi_split(
         >>> y = X[:, 1] + rng.normal(size=60)
         >>> results = multi_split(X, y, list("abc"), ForwardStepwise(steps=1))
         >>> results.p.round(4).tolist(), results.conf_int()[1].round(2).tolist()
-        ([1.0, 0.0, 1.0], [0.58, 1.46])
+        ([1.0, 0.0001, 1.0], [0.51, 1.71])
     """
     X, y = checked(X, y, names)
     if not 0.0 < gamma_min < 1.0:
@@ -174,7 +174,7 @@ def _one_split(
     """Estimates, standard errors and p-values of all candidates, and the degrees of freedom."""
     choosing, inferring = halves(len(y), fraction, seed)
     chosen = choose(procedure, X[choosing], y[choosing])
-    fit = fit_ols(X[np.ix_(inferring, chosen)], y[inferring], [str(column) for column in chosen])
+    fit = fit_ols(X[inferring][:, chosen], y[inferring], [str(column) for column in chosen])
     estimates, errors, p = np.full(X.shape[1], np.nan), np.full(X.shape[1], np.nan), np.ones(X.shape[1])
     estimates[chosen], errors[chosen], p[chosen] = fit.params[1:], fit.std_errors[1:], fit.p[1:]
     return estimates, errors, p, float(fit.df_resid)

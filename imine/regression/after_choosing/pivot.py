@@ -13,12 +13,17 @@ from imine.regression.after_choosing.regions import joined
 from imine.regression.after_choosing.tails import log_mass
 from imine.regression.results import Array
 
-# Nearer to the edge of its interval than this share of the size of the data, an observation cannot be told from it.
+# What is narrower than this share of the size of the data is rounding: an observation so near to the edge of its
+# interval cannot be told from it.
 _ROUNDING = 1e-9
 # Steps outward from sigma / 8, each three times the one before, reach 8e11 sigma: past every end that an observation
 # not on an edge can have.
 _STEPS, _GROWTH = 28, 3.0
 
+_ON_EDGE = (
+    "the observed contrast lies on the edge of where the same choice is made, to within rounding: "
+    "given the choice, the data say nothing of it"
+)
 _NO_END = "no true value, however far, is at odds with the data given the choice and its stopping rule"
 
 
@@ -76,27 +81,28 @@ class Pivot:
         return self._around_observed(joined(np.concatenate(found)))
 
     def log_odds(self, theta: float) -> float:
-        """``log P(Z > z) - log P(Z < z)`` given the choice, at the mean ``theta``; rises with ``theta``."""
+        """``log P(Z > z) - log P(Z < z)`` given the choice, at the mean ``theta``; rises with ``theta``.
+
+        Infinite or not a number when, to within rounding, there is nothing of the region on one side of ``z``.
+        """
         region = self.region(theta)
-        right, left = np.maximum(region, self.observed), np.minimum(region, self.observed)
-        above = _log_sum(log_mass(*self._standardised(right, theta).T, self.df))
-        below = _log_sum(log_mass(*self._standardised(left, theta).T, self.df))
-        return above - below
+        right = self._log_probability(np.maximum(region, self.observed), theta)
+        left = self._log_probability(np.minimum(region, self.observed), theta)
+        return math.nan if math.isinf(right) and math.isinf(left) else right - left
 
     def p_value(self, theta: float = 0.0) -> float:
-        """Two-sided: twice the smaller tail."""
+        """Two-sided: twice the smaller tail; not a number for an observation on the edge of its region."""
         odds = self.log_odds(theta)
-        return 1.0 if math.isnan(odds) else 2.0 / (1.0 + math.exp(min(abs(odds), 700.0)))
+        return 2.0 / (1.0 + math.exp(min(abs(odds), 700.0))) if math.isfinite(odds) else math.nan
 
     def end(self, tail: float) -> End:
         """The ``theta`` at which ``P(Z > z)`` is ``tail``: for 0.025 the lower end of a 95 % interval."""
         from scipy.optimize import brentq
 
-        why = self._undetermined()
         goal = math.log(tail) - math.log1p(-tail)
         outward = -1.0 if tail <= 0.5 else 1.0
-        if why is not None:
-            return End(outward * math.inf, why)
+        if not math.isfinite(self.log_odds(self.observed)):
+            return End(outward * math.inf, _ON_EDGE)
 
         def above(theta: float) -> float:
             return self.log_odds(theta) - goal
@@ -127,24 +133,16 @@ class Pivot:
             step *= _GROWTH
         return None
 
-    def _undetermined(self) -> str | None:
-        """Why no mean can be told apart from another: the observation is on the edge of its only interval."""
-        region = self.region(self.observed)
-        if len(region) > 1:
-            return None
-        low, high = region[0]
-        if min(self.observed - low, high - self.observed) > _ROUNDING * self.size:
-            return None
-        return (
-            "the observed contrast lies on the edge of where the same choice is made, to within rounding: "
-            "given the choice, the data say nothing of it"
-        )
-
     def _around_observed(self, region: Array) -> Array:
         """The region, with the observation in it where rounding put it just outside."""
         if ((region[:, 0] <= self.observed) & (self.observed <= region[:, 1])).any():
             return region
         return joined(np.concatenate([region, [[self.observed, self.observed]]]))
+
+    def _log_probability(self, region: Array, theta: float) -> float:
+        region = region[region[:, 1] - region[:, 0] > _ROUNDING * self.size]
+        ends = self._standardised(region, theta)
+        return _log_sum(log_mass(ends[:, 0], ends[:, 1], self.df))
 
     def _standardised(self, region: Array, theta: float) -> Array:
         """Ends of intervals as standard normal, or as Student's t on the sphere of the sufficient ``W``."""

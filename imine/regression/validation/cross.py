@@ -150,7 +150,7 @@ def cross_validate(
         >>> y = X[:, 2] + 0.5 * rng.normal(size=60)
         >>> found = cross_validate(X, y, list("abcd"), ForwardStepwise(steps=1), scheme=KFold(5))
         >>> round(found.repeats[0].level.r2, 2), found.chosen_share.tolist()
-        (0.8, [0.0, 0.0, 1.0, 0.0])
+        (0.81, [0.0, 0.0, 1.0, 0.0])
     """
     X, y = checked(X, y, names)
     held = (scheme or KFold()).folds(len(y))
@@ -179,10 +179,10 @@ def _fold(
     try:
         chosen = list(range(len(names))) if procedure is None else choose(procedure, X[fitted], y[fitted])
         labels = [names[column] for column in chosen]
-        results = fit_ols(X[np.ix_(fitted, chosen)], y[fitted], labels)
+        results = fit_ols(X[fitted][:, chosen], y[fitted], labels)
     except RegressionError as error:
         raise RegressionError(f"leaving out {held.label}: {error}") from None
-    found = results.predict(X[np.ix_(held.rows, chosen)], interval="observation", level=level)
+    found = results.predict(X[held.rows][:, chosen], interval="observation", level=level)
     baseline = np.full(len(held.rows), math.fsum(y[fitted]) / len(fitted))
     predicted = Predicted(y[held.rows], found.mean, found.low, found.high, baseline, level)
     return Fold(held.label, held.repeat, len(fitted), held.rows, tuple(labels), predicted, score(predicted))

@@ -40,7 +40,7 @@ class KFold:
 
     Examples:
         >>> [fold.rows.tolist() for fold in KFold(2).folds(5)]
-        [[2, 3, 4], [0, 1]]
+        [[0, 2, 3], [1, 4]]
     """
 
     k: int = 10
