@@ -32,7 +32,9 @@ NAMES = ["a", "b", "c", "d", "e"]
 def study(seed: int, n: int = 40, effect: float = 0.5) -> tuple[Array, Array]:
     rng = np.random.default_rng(seed)
     X = rng.normal(size=(n, 5)) @ (np.eye(5) + 0.4 * rng.normal(size=(5, 5)))
-    return X * [1.0, 100.0, 1e-3, 1.0, 5.0] + 7.0, effect * X[:, 0] + 0.5 * effect * X[:, 1] + rng.normal(size=n)
+    return X * [1.0, 100.0, 1e-3, 1.0, 5.0] + 7.0, effect * X[:, 0] + 0.5 * effect * X[:, 1] + rng.normal(
+        size=n
+    )
 
 
 def naive_forward(X: Array, y: Array, procedure: ForwardStepwise) -> list[int]:
@@ -134,7 +136,10 @@ def test_region_with_unknown_sigma(given: str, criterion: str) -> None:
 
 def test_signs_cut_one_interval_and_less_conditioning_leaves_more() -> None:
     X, y = study(1)
-    found = {g: infer_after_forward(X, y, NAMES, ForwardStepwise(steps=3), given=g) for g in ("signs", "order", "set")}
+    found = {
+        g: infer_after_forward(X, y, NAMES, ForwardStepwise(steps=3), given=g)
+        for g in ("signs", "order", "set")
+    }
     for i in range(3):
         signs, order, whole = (found[g].regions()[i] for g in ("signs", "order", "set"))
         assert len(signs) == 1
@@ -158,7 +163,7 @@ def pivots_at_truth(results: ChosenResults, X: Array, mean: Array) -> list[float
     chosen = list(results.chosen)
     truth = np.linalg.pinv(X[:, chosen] - X[:, chosen].mean(axis=0)) @ mean
     rows = zip(results._pivots, truth, results._scales, strict=True)
-    return [float(expit(pivot.log_odds(value / scale))) for pivot, value, scale in rows]
+    return [float(expit(pivot.log_odds(value / scale))[0]) for pivot, value, scale in rows]
 
 
 @pytest.mark.parametrize("sigma", [None, 1.0], ids=["estimated", "known"])
@@ -207,8 +212,8 @@ def test_ends_invert_the_test(sigma: float | None) -> None:
     for pivot, (low, high), scale in zip(
         results._pivots, results.conf_int(0.9), results._scales, strict=True
     ):
-        assert expit(pivot.log_odds(low / scale)) == pytest.approx(0.05, rel=1e-6)
-        assert expit(pivot.log_odds(high / scale)) == pytest.approx(0.95, rel=1e-6)
+        assert expit(pivot.log_odds(low / scale))[0] == pytest.approx(0.05, rel=1e-6)
+        assert expit(pivot.log_odds(high / scale))[0] == pytest.approx(0.95, rel=1e-6)
     for (low, high), p in zip(results.conf_int(0.95), results.p, strict=True):
         assert (low <= 0.0 <= high) == (p >= 0.05)
     narrow, wide = results.conf_int(0.5), results.conf_int(0.99)
@@ -270,31 +275,52 @@ def pivot(region: list[list[float]], observed: float, df: float = math.inf) -> P
 @pytest.mark.parametrize("df", [math.inf, 30.0])
 def test_far_ends_are_solved_not_cut_off(df: float) -> None:
     """An observation just inside its interval has far ends: for a normal cut at zero, ``theta ~ log(tail) / z``."""
-    near = pivot([[0.0, math.inf]], 1e-5, df)
-    low, high = near.end(0.025), near.end(0.975)
-    assert low.why is None
-    assert high.why is None
-    assert low.value < high.value < 0.0
+    found = pivot([[0.0, math.inf]], 1e-5, df).interval(0.95)
+    assert found.why is None
+    assert found.low < found.high < 0.0
     if math.isinf(df):
-        assert low.value == pytest.approx(math.log(0.025) / 1e-5, rel=1e-3)
-        assert high.value == pytest.approx(math.log(0.975) / 1e-5, rel=1e-2)
+        assert found.low == pytest.approx(math.log(0.025) / 1e-5, rel=1e-3)
+        assert found.high == pytest.approx(math.log(0.975) / 1e-5, rel=1e-2)
 
 
 @pytest.mark.parametrize("df", [math.inf, 30.0])
 @pytest.mark.parametrize("observed", [1.0, 1.0 + 1e-13, 1.0 - 1e-13])
 def test_on_the_edge_is_infinite_with_its_reason(observed: float, df: float) -> None:
     edge = pivot([[1.0, 2.0]], observed, df)
-    for tail, sign in ((0.025, -1.0), (0.975, 1.0)):
-        end = edge.end(tail)
-        assert end.value == sign * math.inf
-        assert "edge of where the same choice" in str(end.why)
+    found = edge.interval(0.95)
+    assert (found.low, found.high) == (-math.inf, math.inf)
+    assert "edge of where the same choice" in str(found.why)
     assert math.isnan(edge.p_value())
+    assert math.isnan(edge.median())
 
 
 def test_an_edge_with_another_interval_is_finite() -> None:
-    found = pivot([[-4.0, -3.0], [1.0, 2.0]], 1.0).end(0.025)
-    assert math.isfinite(found.value)
+    found = pivot([[-4.0, -3.0], [1.0, 2.0]], 1.0).interval(0.95)
+    assert math.isfinite(found.high - found.low)
     assert found.why is None
+
+
+def test_narrow_acceptance_between_two_means_is_found() -> None:
+    """At a low level the accepted means lie between two of those looked at first."""
+    found = pivot([[0.0, 3.0]], 1.0).interval(1e-6)
+    assert found.why is None
+    assert 0.0 < found.high - found.low < 1e-4
+
+
+def test_interval_is_the_hull_where_the_odds_are_not_monotone() -> None:
+    """A stopping rule with few degrees of freedom: no mean outside the interval is accepted, on a fine grid."""
+    seen = 0
+    for seed in range(12):
+        X, y = study(seed, n=9, effect=0.3)
+        results = infer_after_forward(X, y, NAMES, ForwardStepwise(criterion="aic"), given="set")
+        for pivot in results._pivots:
+            found = pivot.interval(0.9)
+            theta = pivot.observed + pivot.sigma * np.sinh(np.linspace(-8, 8, 200))
+            odds = pivot.log_odds(theta)
+            outside = (theta < found.low - 1e-9) | (theta > found.high + 1e-9)
+            assert not (outside & (np.abs(odds) < math.log(19) - 1e-6)).any()
+            seen += int((np.diff(odds[np.isfinite(odds)]) < -1e-9).any())
+    assert seen > 1
 
 
 def test_a_tie_of_entry_is_reported() -> None:
@@ -310,8 +336,9 @@ def test_a_tie_of_entry_is_reported() -> None:
 
 def test_region_of_everything_is_the_normal() -> None:
     free = Pivot(1.5, (Branch(WHOLE_LINE, np.zeros((0, 3)), np.zeros(0)),), 30.0, math.inf, 1.0, 5.0)
-    assert free.end(0.025).value == pytest.approx(1.5 - 1.959963984540054, abs=1e-9)
-    assert free.end(0.5).value == pytest.approx(1.5, abs=1e-9)
+    assert free.interval(0.95).low == pytest.approx(1.5 - 1.959963984540054, abs=1e-9)
+    assert free.interval(0.95).high == pytest.approx(1.5 + 1.959963984540054, abs=1e-9)
+    assert free.median() == pytest.approx(1.5, abs=1e-9)
 
 
 def test_more_candidates_than_runs_are_refused() -> None:

@@ -45,7 +45,9 @@ def coefficient() -> st.SearchStrategy[float]:
     st.lists(st.tuples(coefficient(), coefficient(), coefficient()), max_size=5),
     st.lists(st.floats(-20, 20), min_size=1, max_size=30),
 )
-def test_where_all_against_evaluation(quadratics: list[tuple[float, float, float]], points: list[float]) -> None:
+def test_where_all_against_evaluation(
+    quadratics: list[tuple[float, float, float]], points: list[float]
+) -> None:
     rows = np.array(quadratics).reshape(-1, 3)
     region = where_all(WHOLE_LINE, rows)
     for x in points:

@@ -130,7 +130,11 @@ def test_constant_predictions_have_no_rank() -> None:
 @pytest.mark.parametrize(
     ("case", "undefined", "reason"),
     [
-        (predicted([1.0, 1.0, 1.0], [1.0, 2.0, 3.0]), {"spearman", "kendall"}, "true values are all the same"),
+        (
+            predicted([1.0, 1.0, 1.0], [1.0, 2.0, 3.0]),
+            {"spearman", "kendall"},
+            "true values are all the same",
+        ),
         (predicted([0.0, 0.0, 0.0], [1.0, 2.0, 3.0]), {"spearman", "kendall", "r2"}, "mean of the fitted"),
         (predicted([1.0, 2.0], [1.0, 2.0]), {"spearman", "kendall", "slope", "intercept"}, "fewer than 3"),
     ],
@@ -182,9 +186,7 @@ def test_schemes_that_make_no_sense(make, message: str) -> None:
 
 def test_workers_change_nothing() -> None:
     X, y = study()
-    a, b = (
-        permutation_test(X, y, STEP, permutations=19, scheme=KFold(3), seed=8, workers=w) for w in (1, 2)
-    )
+    a, b = (permutation_test(X, y, STEP, permutations=19, scheme=KFold(3), seed=8, workers=w) for w in (1, 2))
     np.testing.assert_array_equal(a.permuted, b.permuted)
     assert a.p == b.p
 
@@ -197,9 +199,7 @@ def test_permutations_against_a_plain_loop() -> None:
         chosen = STEP(X, values)
         return fit_ols(X[:, chosen], values, [NAMES[j] for j in chosen]).r2
 
-    shuffled = [
-        y[np.random.default_rng(s).permutation(30)] for s in np.random.SeedSequence(2).spawn(50)
-    ]
+    shuffled = [y[np.random.default_rng(s).permutation(30)] for s in np.random.SeedSequence(2).spawn(50)]
     np.testing.assert_allclose(found.permuted, [r2(values) for values in shuffled], atol=1e-12)
     assert found.observed == pytest.approx(r2(y))
     assert found.p == (1 + np.sum(found.permuted >= found.observed)) / 51

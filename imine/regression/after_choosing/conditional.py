@@ -13,25 +13,11 @@ import numpy.typing as npt
 from imine.errors import RegressionError
 from imine.regression.after_choosing.conditions import Branch, Given, Line, branches
 from imine.regression.after_choosing.forward import ForwardStepwise
-from imine.regression.after_choosing.pivot import Pivot
+from imine.regression.after_choosing.pivot import Interval, Pivot
 from imine.regression.after_choosing.regions import WHOLE_LINE
 from imine.regression.ols import fit_ols
 from imine.regression.results import Array
 from imine.rendering import format_p
-
-
-@dataclass(frozen=True, slots=True)
-class Interval:
-    """A confidence interval.
-
-    Attributes:
-        low, high: ends, in the unit of the coefficient; infinite where there is no end.
-        why: why an end is infinite; ``None`` when both are finite.
-    """
-
-    low: float
-    high: float
-    why: str | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,12 +65,8 @@ class ChosenResults:
         """
         if not 0.0 < level < 1.0:
             raise ValueError(f"level must lie between 0 and 1; got {level!r}")
-        tail = 0.5 * (1.0 - level)
-        pairs = [(pivot.end(tail), pivot.end(1.0 - tail)) for pivot in self._pivots]
-        return tuple(
-            Interval(low.value * scale, high.value * scale, low.why or high.why)
-            for (low, high), scale in zip(pairs, self._scales, strict=True)
-        )
+        pairs = zip((pivot.interval(level) for pivot in self._pivots), self._scales, strict=True)
+        return tuple(Interval(found.low * scale, found.high * scale, found.why) for found, scale in pairs)
 
     def conf_int(self, level: float = 0.95) -> Array:
         """Ends of :meth:`intervals`, shape (terms, 2).
@@ -100,8 +82,7 @@ class ChosenResults:
         Shape (terms,); not a number where the data determine none. The least squares ``params`` of chosen terms
         are too large on average: they were chosen for it.
         """
-        ends = np.array([pivot.end(0.5).value for pivot in self._pivots])
-        return np.where(np.isfinite(ends), ends, np.nan) * self._scales
+        return np.array([pivot.median() for pivot in self._pivots]) * self._scales
 
     def regions(self) -> tuple[Array, ...]:
         """For each term, the values of its coefficient at which the same choice would have been made.

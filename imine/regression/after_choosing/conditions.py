@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from imine.regression.after_choosing.forward import ForwardStepwise, Path, State, start
-from imine.regression.after_choosing.regions import WHOLE_LINE, cells, joined, middles, where_all
+from imine.regression.after_choosing.regions import WHOLE_LINE, cells, cells_where, joined, middles
 from imine.regression.results import Array
 
 Given = Literal["signs", "order", "set"]
@@ -29,9 +29,12 @@ class Branch:
     quadratics: Array
     loadings: Array
 
-    def holds(self, rss: Array) -> Array:
-        """Where the branch is taken, for ``RSS = rss[0] x^2 + rss[1] x + rss[2]``."""
-        return where_all(self.region, self.quadratics + self.loadings[:, None] * rss)
+    def cells(self, rss: Array) -> Array:
+        """Where the branch is taken, for rows of ``RSS = rss[0] x^2 + rss[1] x + rss[2]``.
+
+        Shape (rows, cells, 2), with cells without width where it is not.
+        """
+        return cells_where(self.region, self.quadratics + self.loadings[:, None] * rss[:, None, :])
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -10,7 +10,7 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
-from imine.regression.after_choosing.conditional import Interval
+from imine.regression.after_choosing.pivot import Interval
 from imine.regression.after_choosing.splitting import Procedure, checked, choose, halves
 from imine.regression.ols import fit_ols
 from imine.regression.repeats import run_repeats, seeds

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from imine.regression.after_choosing.conditions import Branch
 from imine.regression.after_choosing.regions import joined
@@ -16,10 +16,11 @@ from imine.regression.results import Array
 # What is narrower than this share of the size of the data is rounding: an observation so near to the edge of its
 # interval cannot be told from it.
 _ROUNDING = 1e-9
-# Steps outward from sigma / 8, each three times the one before, reach 8e11 sigma: past every end that an observation
-# not on an edge can have.
-_STEPS, _GROWTH = 28, 3.0
-
+# Means looked at first, in sigma from the observation: near it every half sigma, then ever wider apart, to 3e11: past
+# every end that an observation not on an edge can have.
+_OFFSETS = np.sinh(np.arange(-54, 55) * 0.5)
+# Rounds of cutting a step into pieces, where all accepted means lie within one: down to a part in 10^12.
+_PIECES, _ROUNDS = 17, 10
 _ON_EDGE = (
     "the observed contrast lies on the edge of where the same choice is made, to within rounding: "
     "given the choice, the data say nothing of it"
@@ -28,11 +29,17 @@ _NO_END = "no true value, however far, is at odds with the data given the choice
 
 
 @dataclass(frozen=True, slots=True)
-class End:
-    """An end of an interval; when it is infinite, ``why`` says the reason."""
+class Interval:
+    """A confidence interval.
 
-    value: float
-    why: str | None = None
+    Attributes:
+        low, high: ends; infinite where there is no end.
+        why: why an end is infinite; ``None`` when both are finite.
+    """
+
+    low: float
+    high: float
+    why: str | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,7 +58,6 @@ class Pivot:
         df: its degrees of freedom; infinite for a known ``sigma``.
         sigma: known, or estimated as ``sqrt(rss / df)``.
         size: length of the data, the scale of their rounding.
-        _same_for_all: the region, once found, where it does not depend on ``theta``.
     """
 
     observed: float
@@ -60,102 +66,123 @@ class Pivot:
     df: float
     sigma: float
     size: float
-    _same_for_all: list[Array] = field(default_factory=list)
 
-    def region(self, theta: float) -> Array:
+    def region(self, theta: float = 0.0) -> Array:
         """Where ``z`` could have been with the same choice, shape (intervals, 2)."""
-        if self._same_for_all:
-            return self._same_for_all[0]
-        found = self._region(theta)
-        if math.isinf(self.df) or not any(branch.loadings.any() for branch in self.branches):
-            self._same_for_all.append(found)
-        return found
+        parts = self._cells(np.array([theta]))[0]
+        return joined(parts[parts[:, 0] < parts[:, 1]])
 
-    def _region(self, theta: float) -> Array:
-        if math.isinf(self.df):
-            rss = np.array([0.0, 0.0, self.rss])
-        else:
-            # W less (x - theta)^2, written out in x.
-            rss = np.array([-1.0, 2.0 * theta, self.rss + self.observed * (self.observed - 2.0 * theta)])
-        found = [branch.holds(rss) for branch in self.branches]
-        return self._around_observed(joined(np.concatenate(found)))
+    def log_odds(self, theta: npt.ArrayLike) -> Array:
+        """``log P(Z > z) - log P(Z < z)`` given the choice, for means ``theta`` of shape (means,).
 
-    def log_odds(self, theta: float) -> float:
-        """``log P(Z > z) - log P(Z < z)`` given the choice, at the mean ``theta``; rises with ``theta``.
-
-        Infinite or not a number when, to within rounding, there is nothing of the region on one side of ``z``.
+        Infinite or not a number where, to within rounding, there is nothing of the region on one side of ``z``.
         """
-        region = self.region(theta)
-        right = self._log_probability(np.maximum(region, self.observed), theta)
-        left = self._log_probability(np.minimum(region, self.observed), theta)
-        return math.nan if math.isinf(right) and math.isinf(left) else right - left
+        theta = np.atleast_1d(np.asarray(theta, dtype=np.float64))
+        parts = self._cells(theta)
+        sides = [self._log_sums(limit(parts, self.observed), theta) for limit in (np.maximum, np.minimum)]
+        with np.errstate(invalid="ignore"):
+            return sides[0] - sides[1]
 
     def p_value(self, theta: float = 0.0) -> float:
         """Two-sided: twice the smaller tail; not a number for an observation on the edge of its region."""
-        odds = self.log_odds(theta)
+        odds = float(self.log_odds(theta)[0])
         return 2.0 / (1.0 + math.exp(min(abs(odds), 700.0))) if math.isfinite(odds) else math.nan
 
-    def end(self, tail: float) -> End:
-        """The ``theta`` at which ``P(Z > z)`` is ``tail``: for 0.025 the lower end of a 95 % interval."""
+    def interval(self, level: float) -> Interval:
+        """The means at which neither tail is below ``(1 - level) / 2``, as their convex hull.
+
+        With a known sigma, or a fixed number of steps, the log odds rise with the mean and the hull adds nothing.
+        Where a stopping rule meets an estimated sigma they need not, and the hull can be infinite: conditions on
+        residuals close in on the observation as the mean goes away, and leave a limit in place of a tail.
+        """
+        tail = 0.5 * (1.0 - level)
+        goal = math.log1p(-tail) - math.log(tail)
+        theta, odds = self._looked_at()
+        if not len(theta):
+            return Interval(-math.inf, math.inf, _ON_EDGE)
+        theta, odds = self._with_an_accepted(theta, odds, goal)
+        kept = np.flatnonzero(np.abs(odds) <= goal)
+        if not len(kept):
+            return Interval(-math.inf, math.inf, _NO_END)
+        first, last = int(kept[0]), int(kept[-1])
+        low = -math.inf if first == 0 else self._between(theta, odds, first - 1, goal)
+        high = math.inf if last == len(theta) - 1 else self._between(theta, odds, last, goal)
+        return Interval(low, high, None if math.isfinite(high - low) else _NO_END)
+
+    def median(self) -> float:
+        """The mean at which both tails are equal, the one next to ``z``; not a number where there is none."""
+        theta, odds = self._looked_at()
+        changes = np.flatnonzero(np.sign(odds[:-1]) != np.sign(odds[1:]))
+        if not len(changes):
+            return math.nan
+        at = int(changes[np.argmin(np.abs(theta[changes] - self.observed))])
+        return self._between(theta, odds, at, 0.0)
+
+    def _between(self, theta: Array, odds: Array, at: int, goal: float) -> float:
+        """The mean between two neighbours at which the log odds pass the goal, or its negative."""
         from scipy.optimize import brentq
 
-        goal = math.log(tail) - math.log1p(-tail)
-        outward = -1.0 if tail <= 0.5 else 1.0
-        if not math.isfinite(self.log_odds(self.observed)):
-            return End(outward * math.inf, _ON_EDGE)
+        goal = goal if max(odds[at], odds[at + 1]) > goal else -goal
+        return float(
+            brentq(
+                lambda mean: float(self.log_odds(mean)[0]) - goal,
+                theta[at],
+                theta[at + 1],
+                xtol=1e-11 * self.sigma,
+                rtol=1e-11,
+            )
+        )
 
-        def above(theta: float) -> float:
-            return self.log_odds(theta) - goal
+    def _looked_at(self) -> tuple[Array, Array]:
+        """Means around the observation, in order, and their log odds, as far out as these are finite."""
+        theta = self.observed + self.sigma * _OFFSETS
+        odds = self.log_odds(theta)
+        lost, centre = np.flatnonzero(~np.isfinite(odds)), len(theta) // 2
+        low = int(lost[lost <= centre].max(initial=-1)) + 1
+        high = int(lost[lost >= centre].min(initial=len(theta)))
+        return theta[low:high], odds[low:high]
 
-        bracket = self._bracket(above, outward)
-        if bracket is None:
-            return End(outward * math.inf, _NO_END)
-        return End(float(brentq(above, *bracket, xtol=1e-10 * self.sigma, rtol=1e-10)))
+    def _with_an_accepted(self, theta: Array, odds: Array, goal: float) -> tuple[Array, Array]:
+        """The means, with more of them where the log odds run through all accepted values between two."""
+        for _ in range(_ROUNDS):
+            steps = np.flatnonzero((odds[:-1] < -goal) & (odds[1:] > goal))
+            if (np.abs(odds) <= goal).any() or not len(steps):
+                break
+            between = np.linspace(theta[steps[0]], theta[steps[0] + 1], _PIECES + 1)[1:-1]
+            theta = np.insert(theta, steps[0] + 1, between)
+            odds = np.insert(odds, steps[0] + 1, self.log_odds(between))
+        return theta, odds
 
-    def _bracket(self, above: Callable[[float], float], outward: float) -> tuple[float, float] | None:
-        """Two values of ``theta`` around the outermost crossing, found by growing steps.
+    def _cells(self, theta: Array) -> Array:
+        """Where ``z`` could have been with the same choice, for each mean: shape (means, cells, 2)."""
+        rss = np.zeros((len(theta), 3))
+        if math.isinf(self.df):
+            rss[:, 2] = self.rss
+        else:
+            # W less (x - theta)^2, written out in x.
+            rss[:, 0], rss[:, 1] = -1.0, 2.0 * theta
+            rss[:, 2] = self.rss + self.observed * (self.observed - 2.0 * theta)
+        return np.concatenate([branch.cells(rss) for branch in self.branches], axis=1)
 
-        With an estimated sigma the log odds need not be monotone: outward, a crossing counts when the sign stays
-        changed for two steps, so that the interval can only become wider by it.
-        """
-        sign = math.copysign(1.0, above(self.observed))
-        needed = 2 if -sign == outward else 1
-        step, inner, outer, beyond = self.sigma / 8.0, self.observed, self.observed, 0
-        for _ in range(_STEPS):
-            theta = self.observed - sign * step
-            if above(theta) * sign > 0.0:
-                inner, beyond = theta, 0
-            else:
-                outer = theta if beyond == 0 else outer
-                beyond += 1
-            if beyond == needed:
-                return inner, outer
-            step *= _GROWTH
-        return None
+    def _log_sums(self, parts: Array, theta: Array) -> Array:
+        """Logarithms of the probabilities of the cells together, shape (means,)."""
+        logs = np.full(parts.shape[:2], -np.inf)
+        with np.errstate(invalid="ignore"):
+            wide = parts[..., 1] - parts[..., 0] > _ROUNDING * self.size
+        ends = self._standardised(parts[wide], np.broadcast_to(theta[:, None], wide.shape)[wide][:, None])
+        logs[wide] = log_mass(ends[:, 0], ends[:, 1], self.df)
+        top = logs.max(axis=1)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            sums = top + np.log(np.exp(logs - top[:, None]).sum(axis=1))
+        return np.where(np.isneginf(top), -np.inf, sums)
 
-    def _around_observed(self, region: Array) -> Array:
-        """The region, with the observation in it where rounding put it just outside."""
-        if ((region[:, 0] <= self.observed) & (self.observed <= region[:, 1])).any():
-            return region
-        return joined(np.concatenate([region, [[self.observed, self.observed]]]))
-
-    def _log_probability(self, region: Array, theta: float) -> float:
-        region = region[region[:, 1] - region[:, 0] > _ROUNDING * self.size]
-        ends = self._standardised(region, theta)
-        return _log_sum(log_mass(ends[:, 0], ends[:, 1], self.df))
-
-    def _standardised(self, region: Array, theta: float) -> Array:
+    def _standardised(self, ends: Array, theta: Array) -> Array:
         """Ends of intervals as standard normal, or as Student's t on the sphere of the sufficient ``W``."""
-        away = region - theta
+        away = ends - theta
         if math.isinf(self.df):
             return away / self.sigma
         with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
             # W - (x - theta)^2 without the cancellation of its two large parts.
-            left = self.rss + (self.observed - region) * (self.observed + region - 2.0 * theta)
+            left = self.rss + (self.observed - ends) * (self.observed + ends - 2.0 * theta)
             t = away * np.sqrt(self.df / left)
         return np.where(left > 0.0, t, np.copysign(np.inf, away))
-
-
-def _log_sum(logs: Array) -> float:
-    top = float(logs.max(initial=-math.inf))
-    return top if math.isinf(top) else top + math.log(float(np.exp(logs - top).sum()))
