@@ -164,7 +164,7 @@ def test_calibration_sees_a_spread_that_is_too_wide() -> None:
 
 def test_folds_that_cannot_be_fitted_are_named() -> None:
     X, y = study(8)
-    with pytest.raises(RegressionError, match="leaving out big: .*too few"):
+    with pytest.raises(RegressionError, match=r"leaving out big: .*too few"):
         cross_validate(X, y, NAMES, scheme=LeaveOneGroupOut(["big"] * 4 + ["small"] * 4))
     with pytest.raises(RegressionError, match="keep some; not so: all"):
         cross_validate(X, y, NAMES, scheme=LeaveOneGroupOut([{"all", i} for i in range(8)]))

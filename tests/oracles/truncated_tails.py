@@ -30,12 +30,13 @@ INTERVALS = [
     (-1.96, 1.96), (50.0, 60.0), (9.0, 9.0 + 2.0**-40), (-40.0, -39.5), (-(2.0**-30), 2.0**-30),
     (-0.25, 0.5), (30.0, 30.5), (-2.0, 50.0), (8.0, 8.875), (-60.0, 1.0), (1e6, 1e6 + 1.0),
 ]  # fmt: skip
+# Intervals without an upper end are tails.
+tails = [(t, None) for t in POINTS]
 rows = []
 for df in (None, 1.0, 7.5, 119.0):
-    for t in POINTS:
-        if df is not None or t <= 100:
-            rows.append({"df": df, "low": t, "high": None, "log": mp.nstr(mp.log(survival(t, df)), 20)})
-    for low, high in INTERVALS:
-        if df is not None or high < 1e5:
-            rows.append({"df": df, "low": low, "high": high, "log": mp.nstr(mp.log(mass(low, high, df)), 20)})
+    for low, high in tails + INTERVALS:
+        if df is None and max(low, high or low) > 100:
+            continue
+        value = survival(low, df) if high is None else mass(low, high, df)
+        rows.append({"df": df, "low": low, "high": high, "log": mp.nstr(mp.log(value), 20)})
 print(json.dumps(rows, indent=0))

@@ -103,8 +103,7 @@ def _all_hold(quadratics: Array, at: Array) -> npt.NDArray[np.bool_]:
     far = (np.abs(at) > 1.0)[:, :, None]
     x = np.where(far[:, :, 0], 1.0 / np.where(far[:, :, 0], at, 1.0), at)[:, :, None]
     values = np.where(far, a + (b + c * x) * x, (a * x + b) * x + c)
-    held: npt.NDArray[np.bool_] = (values >= 0.0).all(axis=2)
-    return held
+    return np.asarray((values >= 0.0).all(axis=2))
 
 
 def roots(quadratics: Array) -> Array:
