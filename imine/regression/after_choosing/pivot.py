@@ -79,9 +79,10 @@ class Pivot:
         """
         theta = np.atleast_1d(np.asarray(theta, dtype=np.float64))
         parts = self._cells(theta)
-        sides = [self._log_sums(limit(parts, self.observed), theta) for limit in (np.maximum, np.minimum)]
+        split = np.concatenate([np.maximum(parts, self.observed), np.minimum(parts, self.observed)])
+        logs = self._log_sums(split, np.concatenate([theta, theta]))
         with np.errstate(invalid="ignore"):
-            return sides[0] - sides[1]
+            return logs[: len(theta)] - logs[len(theta) :]
 
     def p_value(self, theta: float = 0.0) -> float:
         """Two-sided: twice the smaller tail; not a number for an observation on the edge of its region."""

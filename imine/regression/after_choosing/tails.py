@@ -31,11 +31,14 @@ def log_survival(t: npt.ArrayLike, df: float = math.inf) -> Array:
     t = np.asarray(t, dtype=np.float64)
     if math.isinf(df):
         return np.asarray(log_ndtr(-t))
+    tail = stdtr(df, -np.abs(t))
     with np.errstate(divide="ignore"):
         # Below zero, as the complement: the logarithm of a value near one keeps its digits.
-        near = np.where(t > 0, np.log(stdtr(df, -t)), np.log1p(-stdtr(df, t)))
+        logs = np.asarray(np.where(t > 0, np.log(tail), np.log1p(-tail)))
     far = np.isfinite(t) & (t > 0) & (t * t > df)
-    return np.where(far, _log_far_tail(np.where(far, t, 2.0 * math.sqrt(df)), df), near)
+    if far.any():
+        logs[far] = _log_far_tail(t[far], df)
+    return logs
 
 
 def _log_far_tail(t: Array, df: float) -> Array:
@@ -67,22 +70,30 @@ def log_mass(low: npt.ArrayLike, high: npt.ArrayLike, df: float = math.inf) -> A
     low, high = np.asarray(low, dtype=np.float64), np.asarray(high, dtype=np.float64)
     flip = low + np.where(np.isinf(low) & np.isinf(high), 0.0, high) < 0.0
     a, b = np.where(flip, -high, low), np.where(flip, -low, high)
+    logs = np.full(a.shape, -np.inf)
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-        wide = _by_difference(a, b, df)
         # Differences of tails lose what the interval is narrower than the tail; a sum over its inside does not.
-        narrow = np.isfinite(a) & np.isfinite(b) & ((b - a < 1.0) | (a > 0.0))
+        narrow = np.isfinite(a) & np.isfinite(b) & ((b - a < 1.0) | (a > 0.0)) & (b > a)
         narrow &= np.abs(_log_density(b, df) - _log_density(a, df)) < 2.0
-        inside = _by_quadrature(np.where(narrow, a, 0.0), np.where(narrow, b, 1.0), df)
-    return np.where(b > a, np.where(narrow, inside, wide), -np.inf)
+        for chosen, way in (
+            (narrow, _by_quadrature),
+            (~narrow & (b > a) & (a < 0.0), _around_zero),
+            (~narrow & (b > a) & (a >= 0.0), _in_tail),
+        ):
+            if chosen.any():
+                logs[chosen] = way(a[chosen], b[chosen], df)
+    return logs
 
 
-def _by_difference(a: Array, b: Array, df: float) -> Array:
-    """For ``a + b >= 0``: in the upper tail as survival of ``a`` less that of ``b``, else as one less both tails."""
+def _around_zero(a: Array, b: Array, df: float) -> Array:
+    """One less both tails."""
+    return np.log1p(-(np.exp(log_survival(-a, df)) + np.exp(log_survival(b, df))))
+
+
+def _in_tail(a: Array, b: Array, df: float) -> Array:
+    """Survival of ``a`` less that of ``b``."""
     upper, beyond = log_survival(a, df), log_survival(b, df)
-    same_side = upper + np.log(-np.expm1(np.where(np.isneginf(beyond), -np.inf, beyond - upper)))
-    below = log_survival(-a, df)
-    around = np.log1p(-(np.exp(below) + np.exp(beyond)))
-    return np.where(a < 0.0, around, same_side)
+    return upper + np.log(-np.expm1(beyond - upper))
 
 
 def _by_quadrature(a: Array, b: Array, df: float) -> Array:
