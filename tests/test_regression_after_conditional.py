@@ -216,6 +216,8 @@ def test_ends_invert_the_test(sigma: float | None) -> None:
         assert expit(pivot.log_odds(high / scale))[0] == pytest.approx(0.95, rel=1e-6)
     for (low, high), p in zip(results.conf_int(0.95), results.p, strict=True):
         assert (low <= 0.0 <= high) == (p >= 0.05)
+    np.testing.assert_array_equal(results.p_values(np.zeros(len(results.p))), results.p)
+    np.testing.assert_allclose(results.p_values(results.conf_int(0.9)[:, 1]), 0.1, rtol=1e-6)
     narrow, wide = results.conf_int(0.5), results.conf_int(0.99)
     assert (wide[:, 0] < narrow[:, 0]).all()
     assert (narrow[:, 1] < wide[:, 1]).all()

@@ -27,6 +27,9 @@ class Pilot:
         coefficients: expected, shape (terms,).
         sigma: standard deviation of the noise of a run, in log loss.
         df_sigma: degrees of freedom with which ``sigma`` was estimated; infinite when it is taken as known.
+
+    Raises:
+        ValueError: shapes that do not fit, a covariance that is not positive definite, or a ``sigma`` of zero.
     """
 
     names: tuple[str, ...]
@@ -37,6 +40,8 @@ class Pilot:
 
     def __post_init__(self) -> None:
         k = len(self.names)
+        for field in ("covariance", "coefficients"):
+            object.__setattr__(self, field, np.array(getattr(self, field), dtype=np.float64))
         if self.covariance.shape != (k, k) or self.coefficients.shape != (k,):
             raise ValueError(
                 f"for {k} names covariance must have shape ({k}, {k}) and coefficients ({k},); "

@@ -76,6 +76,15 @@ class ChosenResults:
         """
         return np.array([(i.low, i.high) for i in self.intervals(level)]).reshape(-1, 2)
 
+    def p_values(self, values: npt.ArrayLike) -> Array:
+        """Two-sided p-values, given the choice, of the coefficients having these values.
+
+        Args:
+            values: shape (terms,).
+        """
+        at = np.asarray(values, dtype=np.float64) / self._scales
+        return np.array([pivot.p_value(theta) for pivot, theta in zip(self._pivots, at, strict=True)])
+
     def median_unbiased(self) -> Array:
         """Estimates that the true coefficient is above and below equally often, given the choice.
 

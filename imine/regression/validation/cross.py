@@ -154,7 +154,7 @@ def cross_validate(
     """
     X, y = checked(X, y, names)
     held = (scheme or KFold()).folds(len(y))
-    _refuse_empty(held, len(y))
+    refuse_empty(held, len(y))
     folds = run_repeats(partial(_fold, X, y, tuple(names), procedure, level), held, workers)
     repeats = [
         score(_together([fold.predicted for fold in folds if fold.repeat == repeat]))
@@ -164,7 +164,8 @@ def cross_validate(
     return CrossValidation(tuple(names), tuple(folds), tuple(repeats), np.array(share))
 
 
-def _refuse_empty(held: Sequence[Held], n_runs: int) -> None:
+def refuse_empty(held: Sequence[Held], n_runs: int) -> None:
+    """Raise ``RegressionError`` for a fold that leaves out nothing or everything."""
     wrong = [fold.label for fold in held if not 0 < len(fold.rows) < n_runs]
     if wrong or not held:
         raise RegressionError(

@@ -15,7 +15,7 @@ from imine.regression.after_choosing import Procedure
 from imine.regression.after_choosing.splitting import checked, choose
 from imine.regression.repeats import run_repeats, seeds
 from imine.regression.results import Array
-from imine.regression.validation.cross import _refuse_empty
+from imine.regression.validation.cross import refuse_empty
 from imine.regression.validation.schemes import Held, KFold, Scheme
 
 Statistic = Literal["cv_r2", "r2"]
@@ -100,7 +100,7 @@ def permutation_test(
         raise ValueError(f"blocks must have one label for each of the {len(y)} runs; got {len(labels)}")
     held = (scheme or KFold()).folds(len(y)) if statistic == "cv_r2" else []
     if statistic == "cv_r2":
-        _refuse_empty(held, len(y))
+        refuse_empty(held, len(y))
     members = [
         np.array([i for i, own in enumerate(labels) if own == label]) for label in dict.fromkeys(labels)
     ]
