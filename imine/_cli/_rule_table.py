@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
-    from imine.rules import RuleTable
+    from imine.rules import Rule, RuleTable
+
+
+def print_rule(rule: Rule) -> None:
+    """The rule's table, then what stands beside its coefficients."""
+    from imine.rules import beside_text, rule_table
+
+    print_table(rule_table(rule))
+    beside = beside_text(rule)
+    if beside:
+        typer.echo(f"\n{beside}\n")
 
 
 def print_table(table: RuleTable) -> None:

@@ -44,14 +44,14 @@ def show(
 
     Example: imine rules show rule.json
     """
-    from imine._cli._rule_table import print_table
-    from imine.rules import load_rule, rule_table
+    from imine._cli._rule_table import print_rule
+    from imine.rules import load_rule
 
     found = load_rule(rule)
     if as_json:
         typer.echo(found.to_json())
         return
-    print_table(rule_table(found))
+    print_rule(found)
     for note in found.notes:
         typer.echo(f"Note: {note}")
     typer.echo(f"File: {found.path}")

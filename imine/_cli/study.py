@@ -1,4 +1,4 @@
-"""``imine study``: run a study, see how far it is, write an example of a study file."""
+"""``imine study``: run a study, see how far it is, write an example of a study file, plan the next one."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import typer
 
+from imine._cli._power import power
 from imine.errors import StudyConfigError
 from imine.progress import LineProgress, format_seconds
 
@@ -25,6 +26,7 @@ def register(app: typer.Typer) -> None:
     study.command()(run)
     study.command()(status)
     study.command()(new)
+    study.command()(power)
     app.add_typer(study, name="study")
 
 

@@ -2,51 +2,70 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import polars as pl
-from pydantic import ValidationError
 
-from imine.columns import COLUMNS
-from imine.errors import RegressionError
-from imine.regression.ols import fit_ols
-from imine.regression.recording import Candidates, record_rule
-from imine.regression.results import OlsResults
-from imine.rules.choice import ChoiceRecord
-from imine.rules.load import explain_faults
+from imine.progress import Progress, SilentProgress
+from imine.regression.candidates import candidates_of
+from imine.regression.choosing.settings import ChoiceSettings
+from imine.regression.fit_settings import FitSettings
+from imine.regression.held_out_by import SchemeAsked
+from imine.regression.results import CovarianceKind
+from imine.regression.run_data import RunData, load_runs, prepare, runs_sha256
+from imine.regression.runs_fit import RunsFit, compute
 from imine.rules.reference import remember_reference
 from imine.rules.rule import Rule
-
-# Columns that say the same in another unit, e.g. a length in words and in tokens: together they would only blur
-# each other's coefficients. With both there, the second is fitted.
-_TWINS = {"input_words": "input_length", "output_words": "output_length", "perplexity": "log_perplexity"}
 
 
 def fit(
     runs: pl.DataFrame | str | Path,
     *,
     terms: Sequence[str] | None = None,
+    choose: ChoiceSettings | None = None,
     target: str = "loss",
+    weights: str | None = None,
+    covariance: CovarianceKind = "classical",
+    groups: str | None = None,
+    validate: SchemeAsked | Sequence[SchemeAsked] | None = None,
+    permutations: int = 0,
+    bootstrap: int = 0,
+    seed: int = 0,
+    workers: int | None = None,
     name: str | None = None,
     level: float = 0.95,
     drop_incomplete: bool = False,
     metadata: Mapping[str, Any] | None = None,
 ) -> Rule:
-    """Regress the log of the loss on indicator means by ordinary least squares.
+    """Regress the log of the loss on indicator means by ordinary or weighted least squares.
 
-    ``log loss = b0 + b1 I1 + ... + bn In + e`` over finished runs (InstructMining, arXiv 2307.06290).
+    ``log loss = b0 + b1 I1 + ... + bn In + e`` over finished runs (InstructMining, arXiv 2307.06290). With
+    ``choose`` the terms are chosen by the losses, and the rule records how, and what takes the choice into account:
+    its intervals beside those of the table, and the error on runs held out with the terms chosen anew.
 
     Args:
         runs: one row a run: subset means of the indicators, ``<indicator>__sd``, losses; or the path of such
             a ``runs.parquet``, with the ``reference.npz`` of its neighbours beside it.
-        terms: indicators to regress on; by default every indicator in ``runs``, where a length is there in
-            words and in tokens the one in tokens, and of perplexity and its logarithm the logarithm.
+        terms: indicators to regress on, or to choose among; by default every indicator in ``runs``, where a length
+            is there in words and in tokens the one in tokens, and of perplexity and its logarithm the logarithm.
+        choose: how to choose among them by the losses; by default all are fitted.
         target: column of positive losses.
+        weights: column of positive weights: inverse variances of the runs' errors up to a common factor. With
+            named terms and least squares alone.
+        covariance: ``HC0`` to ``HC3`` or ``cluster`` puts intervals from robust standard errors beside the
+            classical ones, which stay in the table.
+        groups: for ``cluster``, the column that says which runs belong together.
+        validate: how to hold runs out: ``kfold`` (ten parts, five times), ``kfold:K``, ``kfold:KxREPEATS``,
+            ``leave-one-out``, ``source`` (all runs with rows of a pool, pool by pool), ``column:NAME``, a scheme of
+            :mod:`imine.regression.validation`, or several. By default ``kfold`` with ``choose``, else none.
+        permutations: shuffles of the losses to test the whole procedure by, each with ten folds; 0 for no test.
+        bootstrap: resamples of the runs, the choice made anew in each; 0 for none.
+        seed: of folds, splits, shuffles and resamples.
+        workers: processes and threads; results do not depend on it. By default one process, and for the bootstrap
+            one thread a core.
         name: name of the rule; by default that of the study.
         level: confidence level of the stored intervals, between 0 and 1.
         drop_incomplete: leave out runs with a missing value instead of refusing them; noted in the rule.
@@ -59,9 +78,10 @@ def fit(
         runs, and :meth:`imine.Rule.write` copies it; a note says so when it is missing.
 
     Raises:
-        RegressionError: a column or value is missing, terms are constant or dependent, or runs are too few;
-            the message names columns and runs.
+        RegressionError: a column or value is missing, terms are constant or dependent, runs are too few, or no term
+            was chosen; the message names columns and runs.
         RuleError: the ``reference.npz`` beside the runs is not the one that they were made with.
+        ValueError: arguments that are not allowed or do not go together.
 
     Examples:
         >>> import polars as pl
@@ -74,141 +94,119 @@ def fit(
         >>> round(rule.terms[0].coefficient, 5), round(rule.held_out.press_r2, 3)
         (-0.00346, 0.96)
     """
-    frame, stored = _load(runs)
-    facts = stored if metadata is None else metadata
-    candidates = _candidates(frame, terms)
-    chosen = candidates.terms
-    _check_columns(frame, chosen, target)
-    digest = runs_sha256(frame)
-    frame, dropped = _complete(frame, [*chosen, target], drop_incomplete)
-    if frame.height <= len(chosen) + 2:
-        raise RegressionError(
-            f"{frame.height} runs are too few for {len(chosen)} terms ({', '.join(chosen)}): "
-            f"at least {len(chosen) + 3} are needed. Add runs to the study, or name fewer terms."
-        )
-    results = _regress(frame, chosen, target)
-    facts = {**facts, "runs_sha256": digest}
-    try:
-        rule = record_rule(
-            frame, results, candidates, target=target, name=name, level=level, facts=facts, notes=dropped
-        )
-    except ValidationError as error:
-        raise RegressionError(f"what was fitted cannot stand in a rule: {explain_faults(error)}") from None
-    beside = None if isinstance(runs, pl.DataFrame) else Path(runs).parent / "reference.npz"
-    return remember_reference(rule, beside)
+    settings = FitSettings(
+        terms=terms,
+        choose=choose,
+        target=target,
+        weights=weights,
+        covariance=covariance,
+        groups=groups,
+        validate=validate,
+        permutations=permutations,
+        bootstrap=bootstrap,
+        seed=seed,
+        workers=workers,
+        name=name,
+        level=level,
+        drop_incomplete=drop_incomplete,
+    )
+    return fit_runs(runs, settings, metadata=metadata).rule
 
 
-def _load(runs: pl.DataFrame | str | Path) -> tuple[pl.DataFrame, dict[str, Any]]:
-    if isinstance(runs, pl.DataFrame):
-        return runs, {}
-    path = Path(runs)
-    if not path.is_file():
-        raise RegressionError(f"{path}: no such file; it should be the runs.parquet of a study")
-    try:
-        frame, stored = pl.read_parquet(path, glob=False), pl.read_parquet_metadata(path)
-        facts = json.loads(stored.get("imine", "{}"))
-    # The reader panics on some damaged files, with an exception of no other kind.
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError) as error:
-        raise RegressionError(f"{path}: cannot be read as runs: {error}") from None
-    return frame, facts if isinstance(facts, dict) else {}
-
-
-def _candidates(frame: pl.DataFrame, terms: Sequence[str] | None) -> Candidates:
-    if terms is not None:
-        if not terms or isinstance(terms, str):
-            raise RegressionError(f"terms must be a list of at least one indicator; got {terms!r}")
-        return Candidates(tuple(terms), tuple(terms), ChoiceRecord(method="named"))
-    present = [name for name in COLUMNS if name in frame.columns]
-    left_out = [word for word, twin in _TWINS.items() if word in present and twin in present]
-    chosen = tuple(name for name in present if name not in left_out)
-    if not chosen:
-        raise RegressionError(
-            f"the runs hold none of the indicators {', '.join(COLUMNS)}; name the terms. "
-            f"Columns: {', '.join(frame.columns)}"
-        )
-    pairs = [f"{word} left out in favour of {_TWINS[word]}" for word in left_out]
-    notes = (f"The same in two units: {', '.join(pairs)}.",) if pairs else ()
-    return Candidates(chosen, chosen, ChoiceRecord(method="all", saw_losses=False), notes)
-
-
-def _check_columns(frame: pl.DataFrame, terms: Sequence[str], target: str) -> None:
-    absent = [name for name in (*terms, target) if name not in frame.columns]
-    if absent:
-        raise RegressionError(
-            f"the runs have no column {', '.join(absent)}; they have: {', '.join(frame.columns)}"
-        )
-    wrong = [name for name in (*terms, target) if not _is_number(frame.schema[name])]
-    if wrong:
-        raise RegressionError(f"not numbers: {', '.join(f'{n} ({frame.schema[n]})' for n in wrong)}")
-    if len(set(terms)) != len(terms) or target in terms:
-        raise RegressionError(f"terms must differ from each other and from {target}; got {', '.join(terms)}")
-    if "run_id" in frame.columns and frame["run_id"].n_unique() != frame.height:
-        twice = frame.filter(pl.col("run_id").is_duplicated())["run_id"].unique().sort().to_list()
-        raise RegressionError(f"runs that are there more than once: {_some(twice)}")
-
-
-def _is_number(dtype: pl.DataType) -> bool:
-    return dtype.is_numeric() or dtype == pl.Null
-
-
-def _complete(frame: pl.DataFrame, needed: Sequence[str], drop: bool) -> tuple[pl.DataFrame, list[str]]:
-    """Runs with a finite value in every needed column, and a note on those dropped."""
-    finite = frame.select(pl.col(c).cast(pl.Float64).is_finite().fill_null(False) for c in needed)
-    usable = finite.select(pl.all_horizontal(pl.all())).to_series()
-    if usable.all():
-        return frame, []
-    columns = [c for c in needed if not finite[c].all()]
-    bad = _labels(frame.with_row_index("imine_row").filter(~usable))
-    what = f"{len(bad)} of {frame.height} runs have no value in {', '.join(columns)}: {_some(bad)}"
-    if not drop:
-        raise RegressionError(f"{what}. Mend them, or leave them out (drop_incomplete).")
-    return frame.filter(usable), [f"Left out: {what}."]
-
-
-def _labels(frame: pl.DataFrame) -> list[str]:
-    column = "run_id" if "run_id" in frame.columns else "imine_row"
-    return [str(label) for label in frame[column].to_list()]
-
-
-def _some(labels: Sequence[Any]) -> str:
-    more = f" and {len(labels) - 8} more" if len(labels) > 8 else ""
-    return ", ".join(str(label) for label in labels[:8]) + more
-
-
-def _regress(frame: pl.DataFrame, terms: tuple[str, ...], target: str) -> OlsResults:
-    losses = frame[target].cast(pl.Float64).to_numpy()
-    labelled = frame.with_row_index("imine_row")
-    if (losses <= 0).any():
-        raise RegressionError(
-            f"{target} must be positive to have a logarithm; it is not in: "
-            f"{_some(_labels(labelled.filter(pl.Series(losses <= 0))))}"
-        )
-    if np.ptp(losses) == 0:
-        raise RegressionError(f"{target} is {losses[0]} in all runs: there is nothing to explain")
-    X = frame.select(pl.col(name).cast(pl.Float64) for name in terms).to_numpy()
-    results = fit_ols(X, np.log(losses), terms)
-    alone = np.isnan(results.loo_residuals)
-    if alone.any():
-        raise RegressionError(
-            "without one of these runs the rule is not determined, so no error out of sample can be given: "
-            f"{_some(_labels(labelled.filter(pl.Series(alone))))}. Leave out a term that only they vary."
-        )
-    return results
-
-
-def runs_sha256(frame: pl.DataFrame) -> str:
-    """Hash of the content of runs: columns by name, values in the order of the rows.
-
-    The same for the same numbers whatever file or compression they came in.
+def fit_runs(
+    runs: pl.DataFrame | str | Path,
+    settings: FitSettings | None = None,
+    *,
+    metadata: Mapping[str, Any] | None = None,
+    progress: Progress | None = None,
+    also_complete: Sequence[str] = (),
+) -> RunsFit:
+    """Fit a rule as :func:`imine.fit` does, and keep what was computed for it.
 
     Args:
-        frame: the runs.
+        runs, metadata: as for :func:`imine.fit`.
+        settings: its other arguments.
+        progress: told of what takes time.
+        also_complete: columns beside the candidates in which a run that is kept must have a value, as far as the
+            runs have them.
+
+    Raises:
+        RegressionError, RuleError: as :func:`imine.fit`.
 
     Examples:
-        >>> a = pl.DataFrame({"x": [1.5], "y": ["z"]})
-        >>> runs_sha256(a) == runs_sha256(a.select("y", "x"))
+        >>> import numpy as np
+        >>> rng = np.random.default_rng(0)
+        >>> mtld, noise = rng.normal(60, 4, 40), rng.normal(0, 0.01, 40)
+        >>> frame = pl.DataFrame({"mtld": mtld, "knn_6": rng.normal(1, 0.1, 40), "loss": np.exp(0.01 * mtld + noise)})
+        >>> found = fit_runs(frame, FitSettings(choose=ChoiceSettings("forward", "bic")))
+        >>> found.choice.terms, found.rule.choice.saw_losses, round(found.rule.validation[0].r2, 2)
+        (('mtld',), True, 0.93)
+    """
+    settings = settings or FitSettings()
+    frame, stored = load_runs(runs)
+    others = [settings.target, *([settings.weights] if settings.weights else [])]
+    candidates = candidates_of(frame, settings.terms, others)
+    data = prepare(
+        frame,
+        candidates.terms,
+        settings.target,
+        weights=settings.weights,
+        drop_incomplete=settings.drop_incomplete,
+        also_complete=[name for name in also_complete if name in frame.columns],
+    )
+    facts = {**(stored if metadata is None else metadata), "runs_sha256": runs_sha256(frame)}
+    found = compute(data, candidates, settings, facts, progress or SilentProgress())
+    beside = None if isinstance(runs, pl.DataFrame) else Path(runs).parent / "reference.npz"
+    return replace(found, rule=remember_reference(found.rule, beside))
+
+
+def prepare_runs(
+    runs: pl.DataFrame | str | Path, terms: Sequence[str] | None = None, target: str = "loss"
+) -> RunData:
+    """Runs as the arrays that the functions of :mod:`imine.regression` take: ``X``, ``y``, ``names``.
+
+    Args:
+        runs, terms, target: as for :func:`imine.fit`, with its default terms.
+
+    Raises:
+        RegressionError: a column or value is missing or not allowed; the message names columns and runs.
+
+    Examples:
+        >>> frame = pl.DataFrame({"mtld": [40.0, 45.0, 50.0, 60.0], "loss": [2.0, 1.9, 1.8, 1.7]})
+        >>> data = prepare_runs(frame)
+        >>> data.names, data.X.shape, data.y.round(2).tolist()
+        (('mtld',), (4, 1), [0.69, 0.64, 0.59, 0.53])
+    """
+    frame, _ = load_runs(runs)
+    return prepare(frame, candidates_of(frame, terms, [target]).terms, target)
+
+
+def refit(rule: Rule, runs: pl.DataFrame | str | Path, *, drop_incomplete: bool = False) -> Rule:
+    """Fit a rule's own terms again, with its weights and target; terms that were chosen are not chosen anew.
+
+    Args:
+        rule: the rule.
+        runs: as for :func:`imine.fit`.
+        drop_incomplete: leave out runs with a missing value; where terms were chosen, in any candidate, as then.
+
+    Raises:
+        RegressionError, RuleError: as :func:`imine.fit`.
+
+    Examples:
+        >>> frame = pl.DataFrame({"mtld": [40.0, 45.0, 50.0, 60.0], "loss": [2.0, 1.9, 1.8, 1.7]})
+        >>> rule = fit(frame)
+        >>> refit(rule, frame).intercept == rule.intercept
         True
     """
-    names = sorted(frame.columns)
-    content = [names, frame.select(names).rows()]
-    return hashlib.sha256(json.dumps(content, default=str).encode()).hexdigest()
+    settings = FitSettings(
+        terms=rule.indicators,
+        target=rule.target,
+        weights=rule.weights,
+        name=f"{rule.name}, refitted",
+        level=rule.level,
+        drop_incomplete=drop_incomplete,
+    )
+    searched = rule.choice is not None and rule.choice.saw_losses and rule.choice.method != "named"
+    return fit_runs(
+        runs, settings, also_complete=rule.terms_tried if searched and drop_incomplete else ()
+    ).rule

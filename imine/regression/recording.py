@@ -12,28 +12,34 @@ import numpy as np
 import polars as pl
 
 import imine
+from imine.regression.candidates import Candidates
 from imine.regression.heldout import leave_one_out
 from imine.regression.results import OlsResults
-from imine.rules.choice import ChoiceRecord
+from imine.rules.choice import OtherIntervals, Stability, Validation
 from imine.rules.parts import Estimate, FitStatistics, FittedRange, Provenance, Term
 from imine.rules.rule import Rule
 
 
 @dataclass(frozen=True, slots=True)
-class Candidates:
-    """The terms of a rule and how they were settled.
+class Further:
+    """What a rule's document holds beside its regression.
 
     Attributes:
-        terms: the terms, in order.
-        tried: every candidate.
-        choice: how the terms were chosen among them.
-        notes: what a reader should know of it.
+        validation: error by further schemes of holding out.
+        stability: how steady the choice of terms is.
+        other_intervals: by other methods than least squares with equal errors.
+        weights: column that weighted the runs.
+        notes: what a user should know.
     """
 
-    terms: tuple[str, ...]
-    tried: tuple[str, ...]
-    choice: ChoiceRecord
+    validation: tuple[Validation, ...] = ()
+    stability: Stability | None = None
+    other_intervals: tuple[OtherIntervals, ...] = ()
+    weights: str | None = None
     notes: tuple[str, ...] = ()
+
+
+_NOTHING = Further()
 
 
 def record_rule(
@@ -45,7 +51,7 @@ def record_rule(
     name: str | None,
     level: float,
     facts: Mapping[str, Any],
-    notes: Sequence[str] = (),
+    further: Further = _NOTHING,
 ) -> Rule:
     """Put a regression on record as a rule.
 
@@ -57,7 +63,7 @@ def record_rule(
         name: of the rule; by default that of the study.
         level: confidence level of the stored intervals.
         facts: what is known of the runs: ``fingerprints``, ``study``, ``versions``, ``runs_sha256``.
-        notes: further notes.
+        further: what stands beside the regression.
 
     Raises:
         pydantic.ValidationError: numbers that cannot stand in a rule.
@@ -66,6 +72,7 @@ def record_rule(
         >>> from imine.regression import fit_ols
         >>> results = fit_ols([[0.0], [1.0], [2.0], [3.0]], [1.0, 3.1, 4.9, 7.0], ["mtld"])
         >>> frame = pl.DataFrame({"mtld": [0.0, 1.0, 2.0, 3.0]})
+        >>> from imine.rules import ChoiceRecord
         >>> named = Candidates(("mtld",), ("mtld",), ChoiceRecord(method="named"))
         >>> facts = {"runs_sha256": "0" * 64}
         >>> record_rule(frame, results, named, target="loss", name=None, level=0.95, facts=facts).formula
@@ -74,14 +81,14 @@ def record_rule(
     terms = candidates.terms
     study = facts.get("study") or {}
     known = facts.get("fingerprints") or {}
-    notes = [*candidates.notes, *notes, *_part_notes(frame, terms), *_study_notes(study)]
+    notes = [*candidates.notes, *further.notes, *_part_notes(frame, terms), *_study_notes(study)]
     unknown = [term for term in terms if term not in known]
     if unknown:
         notes = [*notes, f"The runs hold no fingerprint of {', '.join(unknown)}: scores cannot be checked."]
     estimates = _estimates(results, level)
     return Rule(
         name=name or str(study.get("name") or "unnamed"),
-        description=f"log {target} of {results.n_runs} runs by ordinary least squares.",
+        description=f"log {target} of {results.n_runs} runs by {_method(further)} least squares.",
         target=target,
         level=level,
         intercept=Estimate(**estimates[0]),
@@ -98,6 +105,10 @@ def record_rule(
         held_out=leave_one_out(results),
         terms_tried=candidates.tried,
         choice=candidates.choice,
+        weights=further.weights,
+        validation=further.validation,
+        stability=further.stability,
+        other_intervals=further.other_intervals,
         fingerprints={term: known[term] for term in terms if term in known},
         provenance=Provenance(
             created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -108,6 +119,10 @@ def record_rule(
         ),
         notes=tuple(notes),
     )
+
+
+def _method(further: Further) -> str:
+    return "ordinary" if further.weights is None else f"weighted (by {further.weights})"
 
 
 def _data(study: Mapping[str, Any]) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from imine.rules.beside import beside_text
 from imine.rules.check import CoefficientCheck, RuleCheck, check_rule, compare_coefficients
 from imine.rules.choice import (
     ChoiceRecord,
@@ -57,6 +58,7 @@ __all__ = [
     "TermStability",
     "Validation",
     "attach_reference",
+    "beside_text",
     "check_rule",
     "compare_coefficients",
     "compare_fingerprints",

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from imine.columns import COLUMNS
+from imine.columns import find_column
 from imine.rendering import format_p
+from imine.rules.beside import interval_text
 from imine.rules.table import rule_table, verdict
 from imine.rules.text import markdown_table, or_dash
 
@@ -85,9 +86,16 @@ def _reading(rule: Rule) -> Iterator[str]:
         "A coefficient is the change of the log loss when the set's mean of the indicator rises by one unit, "
         "the others held. A dash stands for what is not recorded."
     )
-    described = [f"- `{name}`: {COLUMNS[name].doc}" for name in rule.indicators if name in COLUMNS]
+    specs = [(name, find_column(name)) for name in rule.indicators]
+    described = [f"- `{name}`: {spec.doc}" for name, spec in specs if spec is not None]
     if described:
         yield "\n".join(described)
+    if rule.choice is not None and rule.choice.saw_losses:
+        tried = f" among {len(rule.terms_tried)} candidates" if rule.choice.method != "named" else ""
+        yield (
+            f"**These p-values are too small and these intervals too narrow**: they take no account of the choice of "
+            f"the terms by the losses{tried}."
+        )
     for intervals in rule.other_intervals:
         yield from _other_intervals(intervals)
 
@@ -99,7 +107,7 @@ def _other_intervals(intervals: OtherIntervals) -> Iterator[str]:
             estimate.name,
             or_dash(estimate.std_error, ".2g"),
             "–" if estimate.p is None else format_p(estimate.p),
-            _interval(estimate.ci),
+            interval_text(estimate.ci),
         )
         for estimate in intervals.estimates
     ]
@@ -107,14 +115,9 @@ def _other_intervals(intervals: OtherIntervals) -> Iterator[str]:
     yield "\n".join(markdown_table(columns, rows, left=["term"]))
     for estimate in intervals.estimates:
         if estimate.why:
-            yield f"An end of {estimate.name} is not bounded: {estimate.why}"
-
-
-def _interval(ci: tuple[float | None, float | None] | None) -> str:
-    if ci is None:
-        return "–"
-    low, high = ("unbounded" if end is None else f"{end:.3g}" for end in ci)
-    return f"[{low}, {high}]"
+            what = "No interval of" if estimate.ci is None else "An end of"
+            rest = "" if estimate.ci is None else " is not bounded"
+            yield f"{what} {estimate.name}{rest}: {estimate.why}"
 
 
 def _choice(rule: Rule) -> Iterator[str]:

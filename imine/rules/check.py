@@ -210,18 +210,11 @@ def check_rule(
         >>> check_rule(rule, later, se=1.0).moved[0].name
         'intercept'
     """
-    from imine.regression.fitting import fit
+    from imine.regression.fitting import refit
 
     _check_tolerance(rtol, se)
     rule = rule if isinstance(rule, Rule) else load_rule(rule)
-    found = fit(
-        runs,
-        terms=rule.indicators,
-        target=rule.target,
-        name=f"{rule.name}, refitted",
-        level=rule.level,
-        drop_incomplete=drop_incomplete,
-    )
+    found = refit(rule, runs, drop_incomplete=drop_incomplete)
     notes = _compare_making(rule, found, isinstance(runs, pl.DataFrame), allow_mismatch)
     return compare_coefficients(rule, found, rtol=rtol, se=se, notes=notes)
 

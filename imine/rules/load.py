@@ -23,7 +23,8 @@ READABLE = ("imine.rule/1", SCHEMA)
 _NONE = object()
 # Keys that version 1 did not know, by their path.
 _SINCE_2 = (
-    ("formula",), ("validation",), ("choice",), ("stability",), ("other_intervals",), ("provenance", "data")
+    ("formula",), ("validation",), ("choice",), ("stability",), ("weights",), ("other_intervals",),
+    ("provenance", "data"),
 )  # fmt: skip
 
 _HOME = Path(__file__).resolve().parent

@@ -59,6 +59,7 @@ class Rule(Part):
         validation: error by further schemes of holding out.
         terms_tried: every indicator that was a candidate.
         choice, stability: how the terms were chosen among them, and how steady that is.
+        weights: column of the runs that weighted them; absent where all weighed the same.
         other_intervals: intervals by other methods than least squares with equal errors.
         fingerprints: by indicator, how the scores were made.
         reference: file of neighbour embeddings beside the rule.
@@ -85,6 +86,7 @@ class Rule(Part):
     terms_tried: tuple[str, ...] = ()
     choice: ChoiceRecord | None = None
     stability: Stability | None = None
+    weights: str | None = None
     other_intervals: tuple[OtherIntervals, ...] = ()
     fingerprints: dict[str, dict[str, Any]] = Field(default_factory=dict)
     reference: ReferenceFile | None = None
@@ -226,10 +228,14 @@ class Rule(Part):
         return predict_set(self, means, self.level if level is None else level)
 
     def table(self) -> str:
-        """The rule as a plain-text table, ended by a verdict in words; see :func:`imine.rules.rule_table`."""
+        """The rule as a plain-text table, ended by a verdict in words, and what stands beside its coefficients.
+
+        See :func:`imine.rules.rule_table` and :func:`imine.rules.beside_text`.
+        """
+        from imine.rules.beside import beside_text
         from imine.rules.table import rule_table
 
-        return rule_table(self).to_text()
+        return "\n\n".join(filter(None, [rule_table(self).to_text(), beside_text(self)]))
 
     def card(self) -> str:
         """The rule's card in Markdown: what it is, how it was made, how far it can be trusted, how to use it.
@@ -251,6 +257,9 @@ class Rule(Part):
         """
         # A copy with changes (model_copy) is not validated, so its formula may still be that of the original.
         document = self.model_dump(by_alias=True) | {"formula": self._derive_formula()}
+        # A rule without weights keeps the file, and so the hash, that it had before there were any.
+        if self.weights is None:
+            del document["weights"]
         try:
             # Not pydantic's own JSON mode: it would turn a NaN in a fingerprint into null.
             return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)

@@ -11,6 +11,7 @@ from imine.rendering import format_p
 from imine.rules.text import aligned, markdown_table, or_dash
 
 if TYPE_CHECKING:
+    from imine.rules.choice import Validation
     from imine.rules.rule import Estimate, Rule, Term
 
 WEAK_BELOW = 0.3
@@ -104,7 +105,7 @@ def verdict(rule: Rule) -> list[str]:
         >>> print(*verdict(load_rule("instructmining-v2")))
         This rule holds no held-out error: how well it predicts unseen runs cannot be told from it.
     """
-    lines = [_band(rule), *_chosen(rule)]
+    lines = [_band(rule), *_chosen(rule), *_shuffled(rule)]
     if rule.fit is not None and rule.fit.f_p is not None and rule.fit.f_p > 0.05:
         lines.append(f"All terms together cannot be told from chance (F test, p = {format_p(rule.fit.f_p)}).")
     if rule.df_resid is not None and rule.df_resid < 10:
@@ -124,37 +125,78 @@ def verdict(rule: Rule) -> list[str]:
 
 
 def _band(rule: Rule) -> str:
+    """The verdict by the error with the choice made anew, where there was one and it is known, else by PRESS R2."""
+    anew = chosen_anew(rule)
+    if anew is not None and anew.r2 is not None:
+        how = f"held out ({anew.scheme}) with the terms chosen anew"
+        return _judged(how, "R2", anew.r2, anew.spearman)
     if rule.held_out is None:
         return "This rule holds no held-out error: how well it predicts unseen runs cannot be told from it."
-    r2, rank = rule.held_out.press_r2, rule.held_out.spearman
+    return _judged("left out one at a time", "PRESS R2", rule.held_out.press_r2, rule.held_out.spearman)
+
+
+def _judged(how: str, name: str, r2: float, rank: float | None) -> str:
     if r2 <= 0.0:
         return (
-            "This rule predicts nothing out of sample: left out one at a time, the runs are predicted no "
-            f"better than by their mean (PRESS R2 = {r2:.2f}). Do not choose data by it."
+            f"This rule predicts nothing out of sample: {how}, the runs are predicted no "
+            f"better than by their mean ({name} = {r2:.2f}). Do not choose data by it."
         )
     if r2 < LITTLE_BELOW:
         return (
-            f"This rule predicts next to nothing out of sample: left out one at a time, {100 * r2:.1f} % of the "
-            f"variance of the runs' log loss is predicted (PRESS R2 = {r2:.3f})."
+            f"This rule predicts next to nothing out of sample: {how}, {100 * r2:.1f} % of the "
+            f"variance of the runs' log loss is predicted ({name} = {r2:.3f})."
         )
     ranked = "" if rank is None else f"; rank correlation {rank:.2f}"
-    how = "predicts weakly" if r2 < WEAK_BELOW else "predicts"
+    verb = "predicts weakly" if r2 < WEAK_BELOW else "predicts"
     return (
-        f"This rule {how} out of sample: left out one at a time, {100 * r2:.0f} % of the variance of "
-        f"the runs' log loss is predicted (PRESS R2 = {r2:.2f}{ranked})."
+        f"This rule {verb} out of sample: {how}, {100 * r2:.0f} % of the variance of "
+        f"the runs' log loss is predicted ({name} = {r2:.2f}{ranked})."
     )
 
 
+def chosen_anew(rule: Rule) -> Validation | None:
+    """Of a rule whose terms were chosen by the losses, the first error with the choice made anew.
+
+    Examples:
+        >>> from imine.rules import load_rule
+        >>> chosen_anew(load_rule("instructmining-v1")) is None
+        True
+    """
+    if rule.choice is None or not rule.choice.saw_losses:
+        return None
+    known = (v for v in rule.validation if v.chose_anew and v.permutation_p is None and v.r2 is not None)
+    return next(known, None)
+
+
 def _chosen(rule: Rule) -> list[str]:
-    """What a search among the terms did to the numbers of the table."""
+    """What a search among the terms did to the numbers of the table, and where the right ones are."""
     if rule.choice is None or not rule.choice.saw_losses:
         return []
     named = rule.choice.method == "named"
     how = "named after a look at the losses" if named else f"chosen by the losses ({rule.choice})"
+    remedy = (
+        "The intervals by other methods stand beside the table; each says what it is right for."
+        if rule.other_intervals
+        else "This rule holds no intervals that take the choice into account."
+    )
     return [
-        f"The terms were {how}: the p-values are too small, the intervals too narrow, and the left-out error too "
-        "good, since it did not choose anew."
+        f"The terms were {how}: the p-values are too small, the intervals too narrow, and the left-out error (PRESS) "
+        f"too good, since it did not choose anew. {remedy}"
     ]
+
+
+def _shuffled(rule: Rule) -> list[str]:
+    lines = []
+    for validation in rule.validation:
+        if validation.permutation_p is None:
+            continue
+        p = format_p(validation.permutation_p)
+        said = f"p = {p}, {validation.scheme}"
+        if validation.permutation_p > 0.05:
+            lines.append(f"What was found cannot be told from chance: shuffled losses give as much ({said}).")
+        else:
+            lines.append(f"Shuffled losses seldom give as much ({said}).")
+    return lines
 
 
 def _statistics(rule: Rule) -> list[str]:
