@@ -15,13 +15,10 @@ from imine.testing import assert_rule_close
 
 HERE = Path(__file__).resolve().parent
 RULE = HERE / "data" / "regmix_rule.json"
-DATA = HERE.parents[1] / "shared" / "data" / "regmix"
 
 
 @pytest.fixture(scope="module")
 def oracle() -> Any:
-    if not DATA.is_dir():
-        pytest.skip(f"{DATA}: the tables of RegMix are not there")
     spec = importlib.util.spec_from_file_location("fit_regmix_rule", HERE / "oracles" / "fit_regmix_rule.py")
     assert spec is not None
     assert spec.loader is not None
@@ -32,7 +29,7 @@ def oracle() -> Any:
 
 @pytest.fixture(scope="module")
 def runs(oracle: Any) -> pl.DataFrame:
-    return oracle.read_runs(DATA, "train")
+    return oracle.read_runs("train")
 
 
 def test_the_coefficients_are_held(runs: pl.DataFrame) -> None:
@@ -60,7 +57,7 @@ def test_a_change_of_the_runs_is_found(runs: pl.DataFrame) -> None:
 def test_it_predicts_the_runs_that_were_held_out(oracle: Any) -> None:
     rule = imine.load_rule(RULE)
     (stored,) = rule.validation
-    found = oracle.validate(rule, oracle.read_runs(DATA, "test"))
+    found = oracle.validate(rule, oracle.read_runs("test"))
     numbers = [part.model_dump(exclude={"scheme"}, exclude_none=True) for part in (found, stored)]
     assert numbers[0] == pytest.approx(numbers[1], rel=1e-9)
     assert found.n_runs == 256
@@ -72,7 +69,7 @@ def test_it_predicts_the_runs_that_were_held_out(oracle: Any) -> None:
 def test_which_share_is_left_out_changes_the_coefficients_not_the_predictions(
     oracle: Any, runs: pl.DataFrame
 ) -> None:
-    rule, further = imine.load_rule(RULE), oracle.read_runs(DATA, "test")
+    rule, further = imine.load_rule(RULE), oracle.read_runs("test")
     names = [name for name in [*rule.indicators, oracle.LEFT_OUT] if name != "github"]
     other = imine.fit(runs, terms=names, target=oracle.TARGET)
     predicted = [r.predict(further)["predicted_log_loss"].to_numpy() for r in (rule, other)]

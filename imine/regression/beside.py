@@ -30,6 +30,10 @@ _GIVEN = (
     "Right after this choice: exact given the terms that were chosen, for normal errors of equal variance, with "
     "sigma from the fit of all candidates."
 )
+_HULL = (
+    " Where p is small and the interval yet holds 0, 0 is rejected between values that are not: the interval is their "
+    "hull."
+)
 _SPLITS = (
     "Right after any choice that finds, in every half of the runs, all terms that matter; for all terms together, "
     "and wide."
@@ -65,10 +69,13 @@ class AfterChoice:
             level: confidence level.
         """
         if self.conditional is not None:
-            found = zip(
-                self.conditional.names, self.conditional.p, self.conditional.intervals(level), strict=True
+            found = list(
+                zip(
+                    self.conditional.names, self.conditional.p, self.conditional.intervals(level), strict=True
+                )
             )
-            return [_other("given the choice", level, _GIVEN, terms, found)]
+            hulls = any(p < 1.0 - level and i.low < 0.0 < i.high for _, p, i in found)
+            return [_other("given the choice", level, f"{_GIVEN}{_HULL if hulls else ''}", terms, found)]
         if self.splits is not None:
             intervals = self.splits.intervals(level, familywise=True)
             found = zip(self.splits.names, self.splits.p, intervals, strict=True)
@@ -87,34 +94,31 @@ def infer_after(data: RunData, choice: Choice, settings: FitSettings) -> AfterCh
     try:
         return AfterChoice(_given(data, choice), None)
     except RegressionError as error:
-        why = str(error)
+        why = f"No exact intervals given the choice: {error}"
     procedure = ChooseAgain(data.names, choice.settings)
     try:
         found = multi_split(
             data.X, data.y, data.names, procedure, seed=settings.seed, workers=settings.workers or 1
         )
     except RegressionError as error:
-        note = f"No interval takes the choice into account. Given the choice: {why} By splits of the runs: {error}"
-        return AfterChoice(None, None, (note,))
-    return AfterChoice(None, found, (f"No intervals given the choice, but by splits of the runs: {why}",))
+        return AfterChoice(None, None, (f"{why} None by splits of the runs either: {error}",))
+    return AfterChoice(None, found, (f"{why} Those of {len(found.df)} splits of the runs stand instead.",))
 
 
 def _given(data: RunData, choice: Choice) -> ChosenResults:
+    n, k = data.X.shape
     procedure = as_forward(data.names, choice.settings)
     if procedure is None:
+        raise RegressionError("they are known for forward alone, by any criterion but cv.")
+    if n < k + 2:
         raise RegressionError(
-            f"they are known for forward alone, by another criterion than cv; this is {_how(choice)}."
+            f"{n} runs are too few for the fit of all {k} candidates that sigma comes from."
         )
     found = infer_after_forward(data.X, data.y, data.names, procedure)
     if set(found.names) != set(choice.terms):
-        raise RegressionError(
-            f"with rounding, {', '.join(found.names) or 'nothing'} would be chosen: the choice is a tie."
-        )
+        others = ", ".join(found.names) or "nothing"
+        raise RegressionError(f"the choice is a tie; with other rounding it would be {others}.")
     return found
-
-
-def _how(choice: Choice) -> str:
-    return f"{choice.settings.method} by {choice.settings.criterion}"
 
 
 def resample(data: RunData, choice: Choice | None, settings: FitSettings) -> BootstrapChoice:

@@ -107,7 +107,7 @@ def compute(
         progress.note(f"choosing among {len(candidates.tried)} candidates ({settings.choose.method})")
         data, choice, candidates = choose_among(data, candidates, settings.choose)
     fitted = data.only(candidates.terms)
-    results = _regress(fitted)
+    results = _regress(fitted, chose=choice is not None)
     procedure = None if choice is None else ChooseAgain(data.names, choice.settings)
     after = None if choice is None else infer_after(data, choice, settings)
     robust = None if settings.covariance == "classical" else robust_fit(fitted, settings)
@@ -135,12 +135,17 @@ def compute(
     )
 
 
-def _regress(data: RunData) -> OlsResults:
+def _regress(data: RunData, *, chose: bool) -> OlsResults:
     n, k = data.X.shape
+    remedy = (
+        "They were chosen: choose fewer (max_terms, --max-terms) or by a stricter criterion (bic)."
+        if chose
+        else "Add runs to the study, name fewer terms (terms, --terms), or have few chosen by the losses (choose, "
+        "--choose forward)."
+    )
     if n <= k + 2:
         raise RegressionError(
-            f"{n} runs are too few for {k} terms ({some(data.names)}): at least {k + 3} are needed. Add runs to the "
-            "study, name fewer terms (terms, --terms), or have few chosen by the losses (choose, --choose forward)."
+            f"{n} runs are too few for {k} terms ({some(data.names)}): at least {k + 3} are needed. {remedy}"
         )
     results = fit_ols(data.X, data.y, data.names, weights=data.weights)
     alone = np.flatnonzero(np.isnan(results.loo_residuals))

@@ -1,10 +1,10 @@
 """Fit the rule of RegMix that the tests hold, and write tests/data/regmix_rule.json.
 
-    python tests/oracles/fit_regmix_rule.py FOLDER
+    python tests/oracles/fit_regmix_rule.py
 
-FOLDER holds RegMix's own tables (Liu and others, RegMix, arXiv 2407.01492; sail/regmix, MIT): train_mixture_1m.csv and
-train_pile_loss_1m.csv, 512 runs of a 1M-parameter model, and test_*, 256 further ones. The rule predicts the
-logarithm of the loss on Pile-CC from the shares of the seventeen sources in the training data.
+The runs are those of tests/data/regmix (Liu and others, RegMix, arXiv 2407.01492; sail-sg/regmix, MIT): 512 of a
+1M-parameter model, and 256 further ones. The rule predicts the logarithm of the loss on Pile-CC from the shares of the
+seventeen sources in the training data.
 
 The shares add up to 1 but for their rounding to three decimals (0.996 to 1.003), so seventeen of them and an
 intercept would be determined by that rounding alone. One share is left out, that of Pile-CC: the intercept is then the
@@ -15,7 +15,6 @@ inflation.
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -27,28 +26,19 @@ from imine.rules import ChoiceRecord, Rule, Validation
 
 TARGET = "loss_pile_cc"
 LEFT_OUT = "pile_cc"
-RULE = Path(__file__).resolve().parents[1] / "data" / "regmix_rule.json"
+DATA = Path(__file__).resolve().parents[1] / "data"
+RUNS, RULE = DATA / "regmix", DATA / "regmix_rule.json"
 NOTE = (
     "The shares of the seventeen sources add up to 1, so that of Pile-CC is left out: the intercept is the log loss "
     "after training on Pile-CC alone, a coefficient the change when all weight moves from there to a source."
 )
 
 
-def read_runs(folder: Path, part: str) -> pl.DataFrame:
+def read_runs(part: str) -> pl.DataFrame:
     """The runs of one part (``train`` or ``test``): ``run_id``, a column a source, ``loss_pile_cc``."""
-    prefix = "train_the_pile_"
-    shares = pl.read_csv(folder / f"{part}_mixture_1m.csv")
-    losses = pl.read_csv(folder / f"{part}_pile_loss_1m.csv")
-    joined = shares.join(losses, on="index", how="inner", validate="1:1", maintain_order="left")
-    return joined.select(
-        pl.format(f"{part}-{{}}", "index").alias("run_id"),
-        *(
-            pl.col(name).alias(name.removeprefix(prefix))
-            for name in shares.columns
-            if name.startswith(prefix)
-        ),
-        pl.col("metric/the_pile_pile_cc_val_loss").alias(TARGET),
-    )
+    frame = pl.read_csv(RUNS / f"{part}.csv").cast(pl.Float64)
+    labels = [f"{part}-{number}" for number in range(1, frame.height + 1)]
+    return frame.select(pl.Series("run_id", labels), pl.all())
 
 
 def sources(runs: pl.DataFrame) -> list[str]:
@@ -77,9 +67,9 @@ def validate(rule: Rule, runs: pl.DataFrame) -> Validation:
     )
 
 
-def fitted(folder: Path) -> Rule:
+def fitted() -> Rule:
     """The rule, fitted anew."""
-    runs = read_runs(folder, "train")
+    runs = read_runs("train")
     rule = imine.fit(runs, terms=sources(runs), target=TARGET, name="regmix-pile-cc")
     changes = {
         "title": "RegMix: loss on Pile-CC from the mixture of the training data",
@@ -87,7 +77,7 @@ def fitted(folder: Path) -> Rule:
             update={"source": "RegMix, arXiv 2407.01492 (sail/regmix, MIT)"}
         ),
         "choice": ChoiceRecord(method="named", saw_losses=False),
-        "validation": (validate(rule, read_runs(folder, "test")),),
+        "validation": (validate(rule, read_runs("test")),),
         "notes": (NOTE, *rule.notes),
     }
     return rule.model_copy(update=changes)
@@ -95,7 +85,7 @@ def fitted(folder: Path) -> Rule:
 
 def main() -> None:
     """Fit and write the rule."""
-    rule = fitted(Path(sys.argv[1]))
+    rule = fitted()
     text = rule.to_json() + "\n"
     replace_file(RULE, lambda beside: beside.write_text(text, encoding="utf-8"))
     print(rule.table())
