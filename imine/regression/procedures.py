@@ -7,9 +7,19 @@ from dataclasses import dataclass
 import numpy.typing as npt
 
 from imine.regression.after_choosing import ForwardStepwise
+from imine.regression.after_choosing.forward import Criterion
 from imine.regression.choosing.choice import search
 from imine.regression.choosing.problem import make_problem
 from imine.regression.choosing.settings import ChoiceSettings
+
+# Criteria by their names here and there; cross-validation does not follow from sums of squares.
+_SAME: dict[str, Criterion] = {
+    "p": "p_value",
+    "aic": "aic",
+    "aicc": "aicc",
+    "bic": "bic",
+    "adjusted_r2": "adjusted_r2",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +60,9 @@ def as_forward(names: tuple[str, ...], settings: ChoiceSettings) -> ForwardStepw
         >>> as_forward(("a", "b"), ChoiceSettings("backward", "bic")) is None
         True
     """
-    if settings.method != "forward" or settings.criterion in ("cv", None):
+    criterion = _SAME.get(settings.criterion or "")
+    if settings.method != "forward" or criterion is None:
         return None
     forced = tuple(i for i, name in enumerate(names) if name in settings.forced_in)
     most = None if settings.max_terms is None else settings.max_terms - len(forced)
-    criterion = "p_value" if settings.criterion == "p" else settings.criterion
-    return ForwardStepwise(criterion=criterion, enter=settings.p_enter, max_steps=most, forced=forced)  # type: ignore[arg-type]
+    return ForwardStepwise(criterion=criterion, enter=settings.p_enter, max_steps=most, forced=forced)

@@ -55,19 +55,22 @@ def _validations(validations: tuple[Validation, ...]) -> Iterator[str]:
         return
     level = next((v.coverage_level for v in validations if v.coverage_level is not None), None)
     coverage = "coverage" if level is None else f"in {100 * level:g} % intervals"
-    columns = ("held out", "R2", "RMSE", "Spearman", "calibration slope", coverage, "terms chosen anew")
+    columns = ["held out", "R2", "RMSE", "Spearman", "calibration slope", coverage]
     rows = [
-        (
+        [
             v.scheme,
             or_dash(v.r2, ".3f"),
             or_dash(v.rmse, ".4g"),
             or_dash(v.spearman, ".2f"),
             or_dash(v.calibration_slope, ".2f"),
             or_dash(v.coverage, ".1%"),
-            {True: "yes", False: "no", None: "–"}[v.chose_anew],
-        )
+        ]
         for v in validations
     ]
+    if any(v.chose_anew is not None for v in validations):
+        columns.append("terms chosen anew")
+        for v, row in zip(validations, rows, strict=True):
+            row.append({True: "yes", False: "no", None: "–"}[v.chose_anew])
     yield "\n".join(aligned(columns, rows, left=("held out", "terms chosen anew")))
 
 
