@@ -263,6 +263,7 @@ def test_schemes_that_cannot_be():
         ({"covariance": "cluster"}, "goes with covariance 'cluster'"),
         ({"groups": "pool"}, "goes with covariance 'cluster'"),
         ({"bootstrap": -1}, "bootstrap must be at least 0"),
+        ({"bootstrap": 1}, "0, for none, or at least 2"),
         ({"workers": 0}, "workers must be at least 1"),
         ({"level": 1.0}, "level must lie between 0 and 1"),
         ({"weights": "w", "choose": ChoiceSettings()}, "cannot stand beside choose"),

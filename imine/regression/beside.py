@@ -69,16 +69,13 @@ class AfterChoice:
             level: confidence level.
         """
         if self.conditional is not None:
-            found = list(
-                zip(
-                    self.conditional.names, self.conditional.p, self.conditional.intervals(level), strict=True
-                )
-            )
+            intervals, p_values = self.conditional.intervals(level), self.conditional.p
+            found = list(zip(self.conditional.names, p_values, intervals, strict=True))
             hulls = any(p < 1.0 - level and i.low < 0.0 < i.high for _, p, i in found)
             return [_other("given the choice", level, f"{_GIVEN}{_HULL if hulls else ''}", terms, found)]
         if self.splits is not None:
             intervals = self.splits.intervals(level, familywise=True)
-            found = zip(self.splits.names, self.splits.p, intervals, strict=True)
+            found = list(zip(self.splits.names, self.splits.p, intervals, strict=True))
             return [_other(f"{len(self.splits.df)} splits", level, _SPLITS, terms, found)]
         return []
 

@@ -64,6 +64,8 @@ class FitSettings:
             value = getattr(self, field)
             if value is not None and value < least:
                 raise ValueError(f"{field} must be at least {least}; got {value}")
+        if self.bootstrap == 1:
+            raise ValueError("bootstrap must be 0, for none, or at least 2; got 1")
         if not 0.0 < self.level < 1.0:
             raise ValueError(f"level must lie between 0 and 1; got {self.level!r}")
         for asked in self.asked:
