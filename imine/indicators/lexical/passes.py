@@ -11,10 +11,23 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
+from imine.indicators.arrow_text import text_chunks
 from imine.indicators.lexical.parameters import LexicalParameters
 from imine.indicators.lexical.scratch import Outputs, Words
+
+# Quantities of two kernels, in their order.
+_CHARACTERS = ("characters", "digits", "upper", "punctuation", "non_ascii", "white_space", "longest_run")
+_LINES = (
+    "lines",
+    "duplicate_lines",
+    "duplicate_line_characters",
+    "paragraphs",
+    "duplicate_paragraphs",
+    "duplicate_paragraph_characters",
+)
 
 _LOG_TABLE_SIZE = 4096
 _LIMITS_SIZE = 1024
@@ -178,6 +191,77 @@ def _repetition(block: Block) -> None:
     block.out["duplicate_ngrams"][:], block.out["top_ngrams"][:] = duplicate, top
 
 
+def _characters(block: Block) -> None:
+    from imine_kernels.characters import count_characters
+    from imine_kernels.unicode_tables import character_tables
+
+    counts = np.empty((block.rows, len(_CHARACTERS)), dtype=np.int64)
+    count_characters(block.addresses, block.lengths, block.rows, character_tables(), counts)
+    for k, name in enumerate(_CHARACTERS):
+        block.out[name][:] = counts[:, k]
+
+
+def _lines(block: Block) -> None:
+    from imine_kernels.lines import count_duplicates
+    from imine_kernels.unicode_tables import character_tables
+
+    counts = np.empty((block.rows, len(_LINES)), dtype=np.int64)
+    count_duplicates(block.addresses, block.lengths, block.rows, character_tables(), counts)
+    for k, name in enumerate(_LINES):
+        block.out[name][:] = counts[:, k]
+
+
+def _sentences(block: Block) -> None:
+    from imine_kernels.sentences import count_sentences
+    from imine_kernels.unicode_tables import character_tables
+
+    count_sentences(block.addresses, block.lengths, block.rows, character_tables(), block.out["sentences"])
+
+
+def _syllables(block: Block) -> None:
+    from imine_kernels.syllables import count_syllables
+
+    words = block.words
+    count_syllables(words.folded, words.starts, block.rows, block.out["syllables"])
+
+
+def _compression(block: Block) -> None:
+    from imine.indicators.lexical.compression import compressed_sizes
+
+    rows = block.rows
+    block.out["bytes"][:] = np.maximum(block.lengths[:rows], 0)
+    compressed_sizes(block.addresses[:rows], block.lengths[:rows], block.out["compressed_bytes"])
+
+
+@cache
+def _stop_words() -> NDArray[np.uint64]:
+    """Hash table of the stop words, as :func:`imine_kernels.repetition.count_members` reads it."""
+    from imine.indicators.stop_words import STOP_WORDS
+    from imine_kernels.views import locate_rows
+
+    text = pl.Series([" ".join(sorted(STOP_WORDS))])
+    addresses, lengths = np.empty(1, np.uint64), np.empty(1, np.int64)
+    (chunk,) = text_chunks(text)
+    _, n_bytes = locate_rows(chunk.column, 0, 1, 1, addresses, lengths)
+    words = Words(1)
+    words.read(addresses, lengths, 1, n_bytes)
+    table = np.zeros(4 * 1 << int(words.n_words[0]).bit_length(), dtype=np.uint64)
+    for word in words.hashes[: words.n_words[0]]:
+        slot = int(word) % len(table)
+        while table[slot] != 0:
+            slot = (slot + 1) % len(table)
+        table[slot] = word
+    table.setflags(write=False)
+    return table
+
+
+def _stop(block: Block) -> None:
+    from imine_kernels.repetition import count_members
+
+    words = block.words
+    count_members(words.hashes, words.offsets, block.rows, _stop_words(), block.out["stop_words"])
+
+
 def _copied(block: Block) -> None:
     from imine_kernels.repetition import count_copied
 
@@ -205,4 +289,10 @@ PASSES: dict[str, Pass] = {
     **{name: Pass(_mtld_variant(name), {name: np.float64}) for name in _VARIANTS},
     "repetition": Pass(_repetition, {"duplicate_ngrams": (9, np.int64), "top_ngrams": (3, np.int64)}),
     "copied": Pass(_copied, {"copied": np.int64}, needs="words"),
+    "stop": Pass(_stop, {"stop_words": np.int64}, needs="words"),
+    "syllables": Pass(_syllables, {"syllables": np.int64}, needs="words"),
+    "characters": Pass(_characters, dict.fromkeys(_CHARACTERS, np.int64), needs="bytes"),
+    "lines": Pass(_lines, dict.fromkeys(_LINES, np.int64), needs="bytes"),
+    "sentences": Pass(_sentences, {"sentences": np.int64}, needs="bytes"),
+    "compression": Pass(_compression, {"bytes": np.int64, "compressed_bytes": np.int64}, needs="bytes"),
 }

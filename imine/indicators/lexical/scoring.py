@@ -217,4 +217,18 @@ def lexical_fingerprint(name: str, parameters: LexicalParameters | None = None) 
         "splitter": f"{SPLITTER}/{SPLITTER_VERSION}",
         "unicode": UNICODE_VERSION,
         **{key: chosen[key] for key in FORMULAS[measure].parameters},
+        **_made_with(measure),
     }
+
+
+def _made_with(measure: str) -> dict[str, Any]:
+    """What else the numbers of a measure depend on."""
+    if measure == "compression_ratio":
+        from imine.indicators.lexical.compression import ZLIB_LEVEL, zlib_version
+
+        return {"compressor": zlib_version(), "level": ZLIB_LEVEL}
+    if measure == "stop_word_share":
+        from imine.indicators.stop_words import STOP_WORDS_VERSION
+
+        return {"stop_words": STOP_WORDS_VERSION}
+    return {}
