@@ -23,6 +23,8 @@ _punctuation = mask_of(
 )
 _not_ascii = mask_of((0x80, 0xFF))
 
+# Typed: numba compiles a helper once more for a plain literal.
+_NONE = np.int64(0)
 _ZERO = np.uint64(0)
 _ONE = np.uint64(1)
 _WINDOW = np.uint64(WINDOW)
@@ -88,7 +90,7 @@ def _count_wide(text, mask, base, length, tables, state, counts):
 def _count_row(address, length, tables, scratch, counts):
     text, spare = bytes_at(address), np.uint64(scratch.ctypes.data)
     digits = upper = punctuation = white_space = not_ascii = _ZERO
-    longest, open_run, state = 0, 0, (-1, -1, 0)
+    longest, open_run, state = _NONE, _NONE, (_NONE, _NONE, _NONE)
     for base in range(0, length, WINDOW):
         window = window_at(address, base, length, spare)
         digits += count_ones(_digits(window))

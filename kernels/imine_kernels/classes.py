@@ -16,17 +16,26 @@ UPPER, LOWER, LETTER, DIGIT, NUMBER, ACCENT, SPACE, PUNCTUATION, CLOSER, TERMINA
 @kernel
 def class_pointers(tables):
     """Pointers into :class:`imine_kernels.unicode_tables.CharacterTables`, for the functions below."""
-    return shorts_at(np.uint64(tables.stage1.ctypes.data)), bytes_at(np.uint64(tables.stage2.ctypes.data))
+    stage2 = np.uint64(tables.stage2.ctypes.data)
+    ascii_block = bytes_at(stage2 + np.uint64(tables.stage1[0]) * np.uint64(128))
+    return shorts_at(np.uint64(tables.stage1.ctypes.data)), bytes_at(stage2), ascii_block
+
+
+@kernel
+def _wide_class_at(text, at, end, tables):
+    packed = decode(text, at, end)
+    code_point, length = packed >> 3, packed & 7
+    stage1, stage2, _ = tables
+    block = np.int64(stage1[code_point >> 7])
+    return np.int64(stage2[(block << 7) | (code_point & 127)]), code_point, length
 
 
 @kernel
 def class_at(text, at, end, tables):
     """Class, code point and length in bytes of the character at a position before ``end``."""
-    packed = decode(text, at, end)
-    code_point, length = packed >> 3, packed & 7
-    stage1, stage2 = tables
-    block = np.int64(stage1[code_point >> 7])
-    return np.int64(stage2[(block << 7) | (code_point & 127)]), code_point, length
+    byte = np.int64(text[at])
+    # Short enough to be inlined: most characters are ASCII.
+    return (np.int64(tables[2][byte]), byte, 1) if byte < 0x80 else _wide_class_at(text, at, end, tables)
 
 
 @kernel

@@ -29,6 +29,8 @@ _NUMBER_DIGITS = 3  # the longest number of a list item
 
 _may_end = mask_of("\n.!?", (0x80, 0xFF))
 
+# Typed: numba compiles a helper once more for a plain literal.
+_START = np.int64(0)
 _ZERO = np.uint64(0)
 _ONE = np.uint64(1)
 
@@ -150,7 +152,7 @@ def _read_end(text, at, end, tables):
 @kernel
 def _count_row(address, length, tables, scratch):
     text, spare = bytes_at(address), np.uint64(scratch.ctypes.data)
-    count, since, at = 0, 0, 0
+    count, since, at = 0, _START, _START
     for base in range(0, length, WINDOW):
         mask = _may_end(window_at(address, base, length, spare))
         while mask != _ZERO:

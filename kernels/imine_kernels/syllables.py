@@ -30,7 +30,8 @@ _hissing = mask_of("cgsxz")
 _c_or_s = mask_of("cs")
 _d_or_t = mask_of("dt")
 
-_ZERO = np.uint64(0)
+# Typed: numba compiles a helper once more for a plain literal.
+_NONE = np.int64(0)
 _ONE = np.uint64(1)
 _TWO = np.uint64(2)
 _THREE = np.uint64(3)
@@ -99,7 +100,7 @@ def _count_window(window, low, high, carried):
 @kernel
 def _count_row(address, length, readable, scratch):
     """Syllables of a folded row; a zero is read after it."""
-    count, carried, low, base = 0, 0, 0, 0
+    count, carried, low, base = 0, _NONE, _NONE, _NONE
     while base + low <= length:
         high = min(WINDOW - _REACH, length + 1 - base)
         found, carried = _count_window(window_at(address, base, readable, scratch), low, high, carried)
