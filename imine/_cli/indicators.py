@@ -21,11 +21,12 @@ def indicators(name: str = typer.Argument(None, help="One indicator, to see its 
 
     if name is None:
         for spec in COLUMNS.values():
-            typer.echo(f"{spec.name:14} {spec.group:11} {spec.unit:19} {spec.doc}")
+            typer.echo(f"{spec.name:17} {spec.group:11} {spec.unit:21} {spec.doc}")
         return
     for spec in (COLUMNS[n] for n in expand_indicators([name])):
-        bounds = f"{spec.low:g} to {'infinity' if spec.high is None else format(spec.high, 'g')}"
         typer.echo(f"{spec.name}: {spec.doc}")
         typer.echo(f"  group       {spec.group}\n  type        {spec.dtype}\n  unit        {spec.unit}")
-        typer.echo(f"  range       {bounds}\n  larger      {spec.direction}\n  definition  {spec.definition}")
+        typer.echo(
+            f"  range       {spec.range()}\n  larger      {spec.direction}\n  definition  {spec.definition}"
+        )
         typer.echo(f"  null when   {spec.null_when}\n  version     {spec.version}")
