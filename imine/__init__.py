@@ -1,6 +1,7 @@
 """Instruction mining: score instruction data, fit a rule for its quality, choose what to train on.
 
-The public names are loaded on first use: importing ``imine`` loads neither numba nor torch.
+The public names are loaded on first use: importing ``imine`` loads neither numba nor torch. It loads polars, to which
+it adds the expressions ``pl.col(...).imine``.
 """
 
 from __future__ import annotations
@@ -8,11 +9,13 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from imine import expressions as expressions  # registers pl.Expr.imine
+
 if TYPE_CHECKING:
     from imine.indicators.score import Scores, score
     from imine.records import read, write
     from imine.regression import fit
-    from imine.rules import Rule, load_rule
+    from imine.rules import Rule, RuleCheck, RuleComparison, check_rule, compare_rules, load_rule
     from imine.selection import Selection, select
 
 __version__ = "0.1.0"
@@ -25,15 +28,23 @@ _HOMES = {
     "fit": "imine.regression",
     "load_rule": "imine.rules",
     "Rule": "imine.rules",
+    "check_rule": "imine.rules",
+    "RuleCheck": "imine.rules",
+    "compare_rules": "imine.rules",
+    "RuleComparison": "imine.rules",
     "select": "imine.selection",
     "Selection": "imine.selection",
 }
 
 __all__ = [
     "Rule",
+    "RuleCheck",
+    "RuleComparison",
     "Scores",
     "Selection",
     "__version__",
+    "check_rule",
+    "compare_rules",
     "fit",
     "load_rule",
     "read",

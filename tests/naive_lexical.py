@@ -1,9 +1,12 @@
-"""Slow plain twins of imine_kernels.lexical, written from docs/lexical.md and not from the kernels."""
+"""Slow plain twins of the lexical kernels, written from docs/lexical.md and not from the kernels."""
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
+from collections import Counter
+from statistics import fmean, pstdev
 
 _SINGLE_RANGES = (
     (0x0E01, 0x0E46),  # Thai
@@ -51,9 +54,9 @@ def words(text: str) -> list[str]:
 
 
 def word_hash(word: str) -> int:
-    state = 0x9E3779B97F4A7C15
-    for char in word:
-        state = (state ^ ord(char)) * 0xD6E8FEB86659FD93 & _MASK
+    state, text = 0x9E3779B97F4A7C15, word.encode()
+    for at in range(0, len(text), 8):
+        state = (state ^ int.from_bytes(text[at : at + 8], "little")) * 0xD6E8FEB86659FD93 & _MASK
         state ^= state >> 32
     return state
 
@@ -73,3 +76,88 @@ def _mtld_pass(tokens: list[str], threshold: float) -> float:
     if segment:
         factors += (1 - ratio) / (1 - threshold)
     return len(tokens) / (factors or 1)
+
+
+def strict_mtld(tokens: list[str], threshold: float = 0.72, shortest: int = 10) -> float | None:
+    ahead, back = (_strict_factors(side, threshold, shortest) for side in (tokens, tokens[::-1]))
+    return (len(tokens) / ahead + len(tokens) / back) / 2 if ahead and back else None
+
+
+def _strict_factors(tokens: list[str], threshold: float, shortest: int) -> float:
+    factors, segment = 0.0, []
+    for token in tokens[:-1]:
+        segment.append(token)
+        if len(segment) >= shortest and ttr(segment) < threshold:
+            factors, segment = factors + 1, []
+    return factors + (1 - ttr([*segment, tokens[-1]])) / (1 - threshold)
+
+
+def moving_mtld(
+    tokens: list[str], follow: list[str], threshold: float = 0.72, shortest: int = 10
+) -> float | None:
+    """Mean length of the factors from each word on, in the text with ``follow`` after it."""
+    text, lengths = tokens + follow, []
+    for start in range(len(tokens)):
+        for stop in range(start + shortest, len(text) + 1):
+            if ttr(text[start:stop]) < threshold:
+                lengths.append(stop - start)
+                break
+    return fmean(lengths) if lengths else None
+
+
+def moving_mtld_bidirectional(tokens: list[str], threshold: float = 0.72, shortest: int = 10) -> float | None:
+    both = [moving_mtld(side, [], threshold, shortest) for side in (tokens, tokens[::-1])]
+    return None if None in both else fmean(both)
+
+
+def ttr(tokens: list[str]) -> float:
+    return len(set(tokens)) / len(tokens)
+
+
+def mattr(tokens: list[str], window: int = 50) -> float:
+    return fmean(ttr(tokens[k : k + window]) for k in range(len(tokens) - window + 1))
+
+
+def hdd(tokens: list[str], draws: int = 42) -> float:
+    n = len(tokens)
+    absent = {f: math.comb(n - f, draws) / math.comb(n, draws) for f in Counter(tokens).values()}
+    return sum(1 - absent[f] for f in Counter(tokens).values()) / draws
+
+
+def entropy(tokens: list[str]) -> float:
+    shares = [f / len(tokens) for f in Counter(tokens).values()]
+    return -sum(share * math.log2(share) for share in shares)
+
+
+def yule_k(tokens: list[str]) -> float:
+    n = len(tokens)
+    return 1e4 * (sum(f * f for f in Counter(tokens).values()) / n**2 - 1 / n)
+
+
+def simpson_d(tokens: list[str]) -> float:
+    n = len(tokens)
+    return sum(f * (f - 1) for f in Counter(tokens).values()) / (n * (n - 1))
+
+
+def word_lengths(tokens: list[str]) -> tuple[float, float]:
+    lengths = [len(token) for token in tokens]
+    return fmean(lengths), pstdev(lengths)
+
+
+def duplicate_characters(tokens: list[str], n: int) -> int:
+    seen, at, total = set(), 0, 0
+    while at + n <= len(tokens):
+        gram = tuple(tokens[at : at + n])
+        if gram in seen:
+            total += sum(map(len, gram))
+            at += n
+        else:
+            seen.add(gram)
+            at += 1
+    return total
+
+
+def top_characters(tokens: list[str], n: int) -> int:
+    grams = [" ".join(tokens[k : k + n]) for k in range(len(tokens) - n + 1)]
+    gram, count = Counter(grams).most_common(1)[0]
+    return len(gram) * count

@@ -85,7 +85,7 @@ def test_rules_show(capsys):
     assert "understandability" in out
     assert "holds no held-out error" in out
     code, out, _ = run(capsys, "rules", "show", "instructmining-v2", "--json")
-    assert json.loads(out)["schema"] == "imine.rule/1"
+    assert json.loads(out)["schema"] == "imine.rule/2"
     code, _, err = run(capsys, "rules", "show", "nope")
     assert code == 2
     assert "no rule 'nope'" in err

@@ -20,7 +20,8 @@ from polars.testing import assert_frame_equal
 
 from imine.errors import UnknownIndicatorError
 from imine.indicators.arrow_text import for_each_block, text_chunks
-from imine.indicators.lexical import lexical_fingerprint, measure_text, score_lexical
+from imine.indicators.lexical import LexicalParameters, lexical_fingerprint, measure_text, score_lexical
+from imine.indicators.lexical.engine import measure_column
 from imine_kernels.jit import kernel
 from imine_kernels.unicode_tables import UNICODE_VERSION
 
@@ -53,6 +54,17 @@ def oracle_mtld(text: str, threshold: float = 0.72) -> float:
     return lex.mtld(threshold)
 
 
+def mtld(texts: list[str] | pl.Series, **parameters: float) -> np.ndarray:
+    values = measure_column(pl.Series(texts, dtype=pl.String), ["mtld"], LexicalParameters(**parameters))
+    return values["mtld"]
+
+
+def bits(column: pl.Series, threads: int | None = None) -> bytes:
+    passes = ["words", "types", "spectrum", "moving", "mtld", "mtld_ma_wrap"]
+    found = measure_column(column, passes, threads=threads)
+    return b"".join(found[name].tobytes() for name in sorted(found))
+
+
 some_words = st.lists(
     st.sampled_from(["a", "b", "c", "d", "e", "F", "f", "g", "don't", "don’t", "東", "x9", "é"]),
     min_size=1,
@@ -64,23 +76,22 @@ some_words = st.lists(
 @settings(max_examples=200)
 def test_mtld_is_that_of_the_twin(rows: list[list[str]], threshold: float) -> None:
     texts = [" ".join(row) for row in rows]
-    found = measure_text(pl.Series(texts, dtype=pl.String), mtld_threshold=threshold, min_words=1).mtld
+    found = mtld(texts, threshold=threshold, min_words=1)
     assert found.tolist() == [naive.mtld(naive.words(text), threshold) for text in texts]
 
 
 @pytest.mark.parametrize("threshold", [0.5, 0.66, 0.72, 0.75])
 def test_mtld_is_that_of_lexicalrichness_on_made_texts(threshold: float) -> None:
     texts = [text for text in zipf_texts(150) if text]
-    found = measure_text(pl.Series(texts), mtld_threshold=threshold, min_words=1).mtld
+    found = mtld(texts, threshold=threshold, min_words=1)
     np.testing.assert_allclose(found, [oracle_mtld(text, threshold) for text in texts], rtol=1e-12, atol=0)
 
 
 def test_mtld_is_that_of_lexicalrichness_on_every_row_of_alpaca(data: Path) -> None:
     pytest.importorskip("lexicalrichness")
     output = pl.read_parquet(data / "alpaca.parquet")["output"]
-    measures = measure_text(output, min_words=1)
-    for text, n_words, found in zip(output, measures.words, measures.mtld, strict=True):
-        if n_words:
+    for text, found in zip(output, mtld(output, min_words=1), strict=True):
+        if naive.words(text):
             assert abs(found - oracle_mtld(text)) <= 1e-9 * found
         else:
             assert math.isnan(found)
@@ -97,7 +108,7 @@ def test_mtld_is_that_of_lexicalrichness_on_every_row_of_alpaca(data: Path) -> N
     ],
 )
 def test_mtld_of_edge_texts(text: str, expected: float) -> None:
-    (found,) = measure_text(pl.Series([text])).mtld
+    (found,) = mtld([text])
     assert found == pytest.approx(oracle_mtld(text), rel=1e-12)
     assert found == pytest.approx(expected, rel=1e-12)
 
@@ -122,18 +133,18 @@ def test_scores_and_reasons() -> None:
                 "response has 0 words, fewer than 10",
             ],
             "input_words": [3, 1, 2, None, 1],
-            "input_words__why": [None, None, None, "instruction is null", None],
+            "input_words__why": [None, None, None, "prompt is null", None],
             "output_words": [2, 1, 10, None, 0],
             "output_words__why": [None, None, None, "response is null", None],
         }
     )
     assert_frame_equal(score_lexical(frame, ["mtld", "input_words", "output_words"]), expected)
-    assert score_lexical(frame, ["mtld"], min_words=2)["mtld"][0] == 2.0
+    assert score_lexical(frame, ["mtld"], parameters=LexicalParameters(min_words=2))["mtld"][0] == 2.0
 
 
 def test_empty_frame_has_the_columns_and_no_rows() -> None:
     empty = pl.DataFrame(schema={"instruction": pl.String, "input": pl.String, "output": pl.String})
-    scores = score_lexical(empty)
+    scores = score_lexical(empty, ["input_words", "output_words", "mtld"])
     kinds = {"input_words": pl.Int64, "output_words": pl.Int64, "mtld": pl.Float64}
     expected = {name: kind for n, k in kinds.items() for name, kind in ((n, k), (f"{n}__why", pl.String))}
     assert dict(scores.schema) == expected
@@ -146,7 +157,7 @@ def test_docs_name_the_splitter_and_the_unicode_version() -> None:
 
 
 def test_a_column_of_nulls_has_no_words() -> None:
-    assert measure_text(pl.Series("output", [None, None])).words.tolist() == [-1, -1]
+    assert measure_text(pl.Series("output", [None, None]), ["words"])["words"].to_list() == [None, None]
 
 
 @pytest.fixture(scope="module")
@@ -160,28 +171,24 @@ def column() -> pl.Series:
 @pytest.mark.parametrize("threads", [1, 2, 3])
 @pytest.mark.parametrize("rows_a_chunk", [1, 13, 700, 1024, 2500])
 def test_same_bits_for_any_chunks_and_threads(column: pl.Series, rows_a_chunk: int, threads: int) -> None:
-    expected = measure_text(column, threads=1)
     pieces = [column[start : start + rows_a_chunk] for start in range(0, len(column), rows_a_chunk)]
     chunked = pl.concat(pieces, rechunk=False)
     assert chunked.n_chunks() == len(pieces)
-    found = measure_text(chunked, threads=threads)
-    assert found.words.tobytes() == expected.words.tobytes()
-    assert found.mtld.tobytes() == expected.mtld.tobytes()
+    assert bits(chunked, threads) == bits(column, 1)
 
 
 @pytest.mark.parametrize(("start", "length"), [(0, 1), (1, 9), (3, 2000), (1030, 1), (2999, 1)])
 def test_slices_are_rows_of_the_whole(column: pl.Series, start: int, length: int) -> None:
-    whole, part = measure_text(column), measure_text(column.slice(start, length))
-    assert part.words.tobytes() == whole.words[start : start + length].tobytes()
-    assert part.mtld.tobytes() == whole.mtld[start : start + length].tobytes()
+    whole, part = mtld(column), mtld(column.slice(start, length))
+    assert part.tobytes() == whole[start : start + length].tobytes()
 
 
 def test_filtered_and_gathered_columns(column: pl.Series) -> None:
-    whole = measure_text(column)
+    whole = mtld(column)
     order = np.random.default_rng(0).permutation(len(column))
-    assert measure_text(column[order]).words.tobytes() == whole.words[order].tobytes()
+    assert mtld(column[order]).tobytes() == whole[order].tobytes()
     kept = np.arange(len(column)) % 3 == 1
-    assert measure_text(column.filter(pl.Series(kept))).mtld.tobytes() == whole.mtld[kept].tobytes()
+    assert mtld(column.filter(pl.Series(kept))).tobytes() == whole[kept].tobytes()
 
 
 def test_text_is_not_copied() -> None:
@@ -194,31 +201,19 @@ def test_text_is_not_copied() -> None:
 
 
 def test_calls_from_several_threads_at_once(column: pl.Series) -> None:
-    expected = measure_text(column, threads=1).mtld.tobytes()
+    expected = bits(column, 1)
     with ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(lambda _: measure_text(column, threads=2).mtld.tobytes(), range(8)))
+        found = list(pool.map(lambda _: bits(column, 2), range(8)))
     assert found == [expected] * 8
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_forked_child_can_work_after_its_parent(column: pl.Series) -> None:
-    from imine_kernels.lexical import measure_rows
-    from imine_kernels.unicode_tables import word_tables
-
-    expected = measure_text(column, threads=2).words.tolist()
-    chunks = text_chunks(column)
+    expected = bits(column, 2)
 
     def child() -> None:
-        words, mtld = np.empty(len(column), np.int64), np.empty(len(column))
-        for_each_block(
-            lambda chunk, start, stop: measure_rows(
-                chunk.column, start, stop, word_tables(), 0.72, 10, words, mtld
-            ),
-            chunks,
-            threads=2,
-        )
-        os._exit(0 if words.tolist() == expected else 1)
+        os._exit(0 if bits(column, 2) == expected else 1)
 
     process = multiprocessing.get_context("fork").Process(target=child)
     process.start()
@@ -234,23 +229,26 @@ def test_an_error_in_a_block_ends_the_others() -> None:
             raise RuntimeError("block 2")
 
     with pytest.raises(RuntimeError, match="block 2"):
-        for_each_block(work, chunks, threads=2)
+        for_each_block(lambda: work, chunks, threads=2)
 
 
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"mtld_threshold": 1.0}, ValueError, "mtld_threshold must lie between 0 and 1, and is 1.0"),
-        ({"mtld_threshold": float("nan")}, ValueError, "mtld_threshold must lie between"),
+        ({"threshold": 1.0}, ValueError, "threshold must lie between 0 and 1, and is 1.0"),
+        ({"threshold": float("nan")}, ValueError, "threshold must lie between"),
         ({"min_words": 0}, ValueError, "min_words must be at least 1, and is 0"),
+        ({"window": 0}, ValueError, "window must be at least 1, and is 0"),
         ({"threads": 0}, ValueError, "threads must be at least 1, and is 0"),
         ({"names": ["mtld", "perplexity"]}, UnknownIndicatorError, "not a lexical indicator: perplexity"),
     ],
 )
 def test_wrong_arguments(arguments: dict, error: type[Exception], message: str) -> None:
     frame = pl.DataFrame({"instruction": ["a"], "input": [""], "output": ["b"]})
+    own = {key: value for key, value in arguments.items() if key not in ("threads", "names")}
+    rest = {key: value for key, value in arguments.items() if key not in own}
     with pytest.raises(error, match=message):
-        score_lexical(frame, **arguments)
+        score_lexical(frame, parameters=LexicalParameters(**own), **rest)
 
 
 def test_a_column_that_is_no_text() -> None:
@@ -259,7 +257,7 @@ def test_a_column_that_is_no_text() -> None:
 
 
 def test_fingerprints_name_what_changes_the_numbers() -> None:
-    assert lexical_fingerprint("mtld", min_words=5) == {
+    assert lexical_fingerprint("mtld", LexicalParameters(min_words=5)) == {
         "indicator": "mtld",
         "version": 1,
         "splitter": "imine-words/1",
@@ -281,7 +279,7 @@ def _python(code: str, folder: Path) -> str:
 
 def test_kernels_import_nothing_of_the_package_above_them() -> None:
     code = (
-        "import sys, imine_kernels, imine_kernels.lexical, imine_kernels.jit, imine_kernels.unicode_tables\n"
+        "import sys, imine_kernels, imine_kernels.words, imine_kernels.repetition, imine_kernels.diversity\n"
         "print(sorted({'imine', 'polars', 'pyarrow', 'torch'} & set(sys.modules)))"
     )
     assert _python(code, ROOT / "kernels") == "[]"

@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 
 from imine.indicators.arrow_text import text_chunks
 from imine.indicators.lexical import measure_text
-from imine_kernels.lexical import ViewColumn, measure_rows, word_hashes
+from imine.indicators.lexical.scratch import Words
 from imine_kernels.unicode_tables import UNICODE_VERSION, word_tables
+from imine_kernels.views import ViewColumn, locate_rows
 
 ROOT = Path(__file__).resolve().parents[1]
 TABLES = word_tables()
@@ -50,12 +51,21 @@ def same_unicode(char: str) -> bool:
     return KINDS[ord(char)] == CLASSES[naive.letter_class(char)]
 
 
+def read_words(column: ViewColumn, n_rows: int) -> Words:
+    addresses, lengths = np.empty(n_rows, np.uint64), np.empty(n_rows, np.int64)
+    rows, n_bytes = locate_rows(column, 0, n_rows, np.iinfo(np.int64).max, addresses, lengths)
+    assert rows == n_rows
+    words = Words(n_rows)
+    words.read(addresses, lengths, rows, n_bytes)
+    return words
+
+
 def kernel_hashes(series: pl.Series) -> list[list[int]]:
-    return [
-        word_hashes(chunk.column, row, TABLES).tolist()
-        for chunk in text_chunks(series)
-        for row in range(chunk.n_rows)
-    ]
+    found = []
+    for chunk in text_chunks(series):
+        words = read_words(chunk.column, chunk.n_rows)
+        found += [part.tolist() for part in np.split(words.hashes, words.offsets[1:])[:-1]]
+    return found
 
 
 def naive_hashes(text: str) -> list[int]:
@@ -131,6 +141,18 @@ def test_words_of_tricky_neighbours_are_those_of_the_twin(chars: list[str]) -> N
     assert kernel_hashes(pl.Series([text])) == [naive_hashes(text)]
 
 
+@given(st.lists(any_text, min_size=1, max_size=5))
+def test_types_and_lengths_are_those_of_the_twin(texts: list[str]) -> None:
+    found = measure_text(pl.Series(texts), ["types", "mean_word_length", "sd_word_length"])
+    for text, (types, mean, sd) in zip(texts, found.select(pl.exclude("^.*__why$")).iter_rows(), strict=True):
+        words = naive.words(text)
+        assert types == len(set(words))
+        if words:
+            assert (mean, sd) == pytest.approx(naive.word_lengths(words), rel=1e-12, abs=1e-12)
+        else:
+            assert mean is None and sd is None  # noqa: PT018
+
+
 @st.composite
 def broken_utf8(draw: st.DrawFn) -> bytes:
     whole = draw(any_text).encode()
@@ -176,7 +198,8 @@ def test_no_byte_is_read_after_the_end_of_a_buffer() -> None:
             validity=np.empty(0, dtype=np.uint8),
             offset=0,
         )
-        assert word_hashes(column, 0, TABLES).tolist() == naive_hashes(text.decode("utf-8", "replace"))
+        words = read_words(column, 1)
+        assert words.hashes[: words.offsets[1]].tolist() == naive_hashes(text.decode("utf-8", "replace"))
 
 
 @pytest.mark.parametrize(
@@ -200,13 +223,13 @@ def test_a_view_outside_its_buffers_is_refused(view: list[int], message: str) ->
         offset=0,
     )
     with pytest.raises(ValueError, match=message):
-        measure_rows(column, 0, 1, TABLES, 0.72, 10, np.empty(1, np.int64), np.empty(0))
+        locate_rows(column, 0, 1, 100, np.empty(1, np.uint64), np.empty(1, np.int64))
 
 
 def test_scratch_grows_with_the_longest_row() -> None:
     texts = ["a b " * n for n in (1, 400, 3, 50_000, 2)] + ["東" * 70_000, "a東" * 30_000]
     expected = [2, 800, 6, 100_000, 4, 70_000, 60_000]
-    assert measure_text(pl.Series(texts), min_words=1).words.tolist() == expected
+    assert measure_text(pl.Series(texts), ["words"])["words"].to_list() == expected
 
 
 def test_distinct_words_have_distinct_hashes() -> None:

@@ -49,7 +49,7 @@ def test_the_wheel_alone_imports_both_packages(tmp_path: Path) -> None:
     assert {
         "imine/py.typed",
         "imine/sample/instructions.jsonl",
-        "imine_kernels/lexical.py",
+        "imine_kernels/words.py",
         *shipped,
     } <= names
     code = (

@@ -41,6 +41,9 @@ def test_default_terms_prefer_tokens_and_say_so():
     rule = imine.fit(made_up_runs())
     assert rule.indicators == ("input_words", "mtld", "output_length", "perplexity")
     assert rule.terms_tried == rule.indicators
+    assert (rule.choice.method, rule.choice.saw_losses) == ("all", False)
+    named = imine.fit(made_up_runs(), terms=["mtld"])
+    assert (named.choice.method, named.choice.saw_losses) == ("named", None)
     assert any("output_words left out in favour of output_length" in note for note in rule.notes)
 
 
@@ -88,6 +91,19 @@ def test_metadata_of_the_file_goes_into_the_rule(tmp_path):
     assert rule.provenance.versions["polars"] == "1"
     assert rule.provenance.runs_sha256 == runs_sha256(runs)
     assert rule.provenance.created.endswith("+00:00")
+    assert rule.provenance.data == {}
+
+
+def test_hashes_of_what_a_study_was_made_from():
+    recipe = {
+        "seed": 1,
+        "pools.dolly.rows": 40,
+        "pools.dolly (content)": "a" * 16,
+        "finetune.model (content)": "b" * 64,
+    }
+    study = {"name": "s", "recipe": recipe, "recipe_sha256": "c" * 16}
+    rule = imine.fit(made_up_runs(), metadata={"study": study})
+    assert rule.provenance.data == {"recipe": "c" * 16, "finetune.model": "b" * 64, "pools.dolly": "a" * 16}
 
 
 def runs_with_neighbors(folder) -> ReferenceSet:

@@ -124,7 +124,7 @@ def test_predict_names_what_is_missing(rule):
 
 def minimal() -> dict:
     return {
-        "schema": "imine.rule/1",
+        "schema": "imine.rule/2",
         "name": "small",
         "intercept": {"coefficient": 1.0},
         "terms": [{"name": "mtld", "coefficient": 2}],
@@ -146,7 +146,60 @@ def held_out(**numbers) -> dict:
 @pytest.mark.parametrize(
     ("text", "match"),
     [
-        (spoil(schema="imine.rule/2"), r"schema is 'imine\.rule/2'; this imine reads 'imine\.rule/1'"),
+        (
+            spoil(schema="imine.rule/3"),
+            r"schema is 'imine\.rule/3'; this imine reads 'imine\.rule/1' and 'imine\.rule/2'",
+        ),
+        (
+            spoil(schema="imine.rule/1", formula="log(loss) = 1 + 2 mtld"),
+            "formula: unknown key in 'imine.rule/1'",
+        ),
+        (spoil(schema="imine.rule/1", choice=None), "choice: unknown key in 'imine.rule/1'"),
+        (spoil(schema="imine.rule/1", provenance={"data": {}}), r"provenance\.data: unknown key"),
+        (
+            spoil(formula="log(loss) = 1 + 3 mtld"),
+            r"formula: the coefficients make it 'log\(loss\) = 1 \+ 2 mtld'",
+        ),
+        (spoil(terms=[{"name": "intercept", "coefficient": 1.0}]), "'intercept' is the name of the constant"),
+        (spoil(provenance={"data": {"recipe": "xyz"}}), r"provenance\.data\.recipe: .*pattern"),
+        (spoil(choice={"method": "named", "seed": 1}), r"choice\.seed: unknown key"),
+        (spoil(choice={"method": "forward", "forced": ["knn_6"]}), r"choice: not of this rule: \['knn_6'\]"),
+        (
+            spoil(choice={"method": "forward", "steps": [{"action": "add"}]}),
+            r"choice\.steps\.0: .*term: must be there",
+        ),
+        (
+            spoil(choice={"method": "forward", "steps": [{"action": "guess", "term": "mtld"}]}),
+            r"choice\.steps\.0\.action: .*'start', 'add', 'remove' or 'keep'",
+        ),
+        (
+            spoil(stability={"method": "cases", "repeats": 10, "terms": [{"name": "knn_6", "chosen": 0.5}]}),
+            r"stability\.terms: not of this rule: \['knn_6'\]",
+        ),
+        (
+            spoil(stability={"method": "cases", "repeats": 10, "terms": [{"name": "mtld", "chosen": 1.5}]}),
+            r"stability\.terms\.0\.chosen: .*less than or equal to 1",
+        ),
+        (
+            spoil(other_intervals=[{"method": "HC3", "level": 0.95, "estimates": [{"name": "knn_6"}]}]),
+            r"other_intervals\.0\.estimates: not of this rule",
+        ),
+        (
+            spoil(other_intervals=[{"method": "HC3", "level": 0.95, "estimates": [{"name": "mtld"}] * 2}]),
+            r"other_intervals\.0\.estimates: each may stand once",
+        ),
+        (
+            spoil(
+                other_intervals=[
+                    {"method": "HC3", "level": 0.95, "estimates": [{"name": "mtld", "ci": [2.0, 1.0]}]}
+                ]
+            ),
+            r"ci: \[2, 1\] must be ordered",
+        ),
+        (
+            spoil(validation=[{"scheme": "10-fold", "n_runs": 9, "coverage": 0.9}]),
+            "coverage: must stand beside coverage_level",
+        ),
         (spoil(colour="red"), "colour: unknown key"),
         (spoil(terms=[{"name": "mtld", "coefficient": 1.0, "weight": 1}]), r"terms\.0\.weight: unknown key"),
         (spoil(terms=[{"name": "mtld"}]), r"terms\.0\.coefficient: missing key"),
@@ -211,6 +264,104 @@ def test_refused_with_file_and_key(tmp_path, text, match):
 def test_minimal_rule_loads(tmp_path):
     (tmp_path / "small.json").write_text(spoil())
     assert imine.load_rule(str(tmp_path / "small.json")).indicators == ("mtld",)
+
+
+def test_a_rule_of_the_first_version_is_read_and_written_as_one_of_today(tmp_path):
+    (tmp_path / "old.json").write_text(spoil(schema="imine.rule/1"))
+    old = imine.load_rule(tmp_path / "old.json")
+    assert old.schema_version == "imine.rule/2"
+    assert (old.choice, old.stability, old.validation, old.other_intervals) == (None, None, (), ())
+    assert old.formula == "log(loss) = 1 + 2 mtld"
+    old.write(tmp_path / "new.json")
+    assert json.loads((tmp_path / "new.json").read_text())["schema"] == "imine.rule/2"
+    new = imine.load_rule(tmp_path / "new.json")
+    assert (new.to_json(), new.sha256) == (old.to_json(), old.sha256)
+
+
+FULL = {
+    "terms_tried": ["mtld", "knn_6"],
+    "formula": "log(loss) = 1 + 2 mtld",
+    "choice": {
+        "method": "both",
+        "criterion": "bic",
+        "saw_losses": True,
+        "forced": [],
+        "settings": {"most_terms": 3, "level": 0.05},
+        "steps": [
+            {"action": "start", "value": -10.5},
+            {"action": "add", "term": "knn_6", "value": -11.25},
+            {"action": "add", "term": "mtld", "value": -20.0},
+            {"action": "remove", "term": "knn_6", "value": -22.5},
+        ],
+        "stopped": "no step lowers the criterion",
+    },
+    "stability": {
+        "method": "cases",
+        "repeats": 200,
+        "seed": 7,
+        "terms": [
+            {"name": "mtld", "chosen": 0.875, "same_sign": 0.96},
+            {"name": "knn_6", "chosen": 0.0, "same_sign": None},
+        ],
+    },
+    "other_intervals": [
+        {
+            "method": "conditional on the choice",
+            "level": 0.95,
+            "about": "Right after forward selection.",
+            "estimates": [{"name": "mtld", "p": 0.25, "ci": [None, 3.5], "why": "no end"}],
+        }
+    ],
+    "validation": [
+        {
+            "scheme": "10-fold, 20 times",
+            "n_runs": 9,
+            "r2": -0.5,
+            "rmse": 0.1,
+            "bias": -0.25,
+            "chose_anew": True,
+        },
+        {"scheme": "leave one pool out", "n_runs": 9, "coverage": 0.9, "coverage_level": 0.95},
+    ],
+    "provenance": {"data": {"recipe": "0123456789abcdef"}},
+}
+
+
+def test_everything_that_the_schema_knows_comes_back(tmp_path):
+    (tmp_path / "full.json").write_text(spoil(**FULL))
+    rule = imine.load_rule(tmp_path / "full.json")
+    document = json.loads(rule.to_json())
+    for key in ("terms_tried", "formula"):
+        assert document[key] == FULL[key]
+    assert rule.choice.steps[3].term == "knn_6"
+    assert rule.stability.terms[0].chosen == 0.875
+    assert rule.other_intervals[0].estimates[0].ci == (None, 3.5)
+    assert rule.validation[1].coverage == 0.9
+    rule.write(tmp_path / "again.json")
+    assert imine.load_rule(tmp_path / "again.json").to_json() == rule.to_json()
+
+
+def test_a_search_among_the_terms_is_said_beside_the_table(tmp_path):
+    (tmp_path / "full.json").write_text(spoil(**FULL))
+    table = imine.load_rule(tmp_path / "full.json").table()
+    assert "The terms were chosen by the losses (both, by bic): the p-values are too small" in table
+    assert "chosen by the losses" not in imine.load_rule("smollm2-135m").table()
+    assert "named after a look at the losses" in imine.load_rule("smollm2-135m-perplexity").table()
+
+
+def test_formula_of_a_fit(rule):
+    terms = "".join(
+        f" {'-' if t.coefficient < 0 else '+'} {abs(t.coefficient):.6g} {t.name}" for t in rule.terms
+    )
+    assert rule.formula == f"log(loss) = {rule.intercept.coefficient:.6g}{terms}"
+
+
+def test_a_changed_copy_is_written_with_its_own_formula(rule, tmp_path):
+    changed = rule.model_copy(update={"target": "loss_other"})
+    assert changed.write(tmp_path / "changed.json") is not None
+    assert imine.load_rule(tmp_path / "changed.json").formula == rule.formula.replace(
+        "(loss)", "(loss_other)"
+    )
 
 
 def test_numbers_at_their_bounds_load(tmp_path):

@@ -13,6 +13,7 @@ import pytest
 import imine
 from imine.indicators.score import planned_fingerprints, settings_for_rule
 from imine.rules import DEFAULT_RULE, compare_fingerprints, list_rules
+from imine.testing import assert_rule_close
 
 ROOT = Path(__file__).resolve().parents[1]
 HOME = ROOT / "imine" / "rules" / "smollm2_135m"
@@ -37,14 +38,56 @@ def test_the_rules_are_listed() -> None:
 @pytest.mark.parametrize("file", ["rule.json", "rule_perplexity.json"])
 def test_a_fit_of_the_shipped_runs_gives_the_shipped_rule(file: str) -> None:
     shipped, again = imine.load_rule(HOME / file), shipping().fitted(file)
-    assert shipped.indicators == again.indicators
+    assert_rule_close(again, shipped, rtol=1e-9)
     for old, new in zip((shipped.intercept, *shipped.terms), (again.intercept, *again.terms), strict=True):
-        assert new.coefficient == pytest.approx(old.coefficient, rel=1e-9)
         assert new.std_error == pytest.approx(old.std_error, rel=1e-9)
     assert shipped.held_out is not None
     assert again.held_out.press_r2 == pytest.approx(shipped.held_out.press_r2, abs=1e-9)
     assert again.provenance.runs_sha256 == shipped.provenance.runs_sha256
+    assert again.provenance.data == shipped.provenance.data
     assert again.fingerprints == shipped.fingerprints
+    assert (again.choice, again.formula) == (shipped.choice, shipped.formula)
+
+
+@pytest.mark.parametrize("file", ["rule.json", "rule_perplexity.json"])
+def test_the_shipped_rules_are_those_of_the_shipped_runs_as_imine_check_sees_it(file: str) -> None:
+    check = imine.check_rule(HOME / file, HOME / "runs.parquet", rtol=1e-9)
+    assert check.agrees, check.to_text()
+    assert check.same_runs
+    assert check.notes == ()
+
+
+# The rules as they were first fitted and shipped: the file may gain keys, its predictions stay.
+@pytest.mark.parametrize(
+    ("file", "coefficients"),
+    [
+        (
+            "rule.json",
+            {
+                "intercept": 0.5325442141817001,
+                "input_length": 0.0002902566181459658,
+                "output_length": 2.5162970688367202e-06,
+                "mtld": -0.0004867251048207514,
+                "knn_6": 0.009399054966490161,
+            },
+        ),
+        (
+            "rule_perplexity.json",
+            {
+                "intercept": 0.5485404299751373,
+                "input_length": 0.00010711978210558096,
+                "output_length": -1.0499419250987126e-06,
+                "mtld": -0.0007711601483377327,
+                "knn_6": -0.02415365094074588,
+                "log_perplexity": 0.020088247834128943,
+            },
+        ),
+    ],
+)
+def test_the_shipped_coefficients_are_held(file: str, coefficients: dict[str, float]) -> None:
+    rule = imine.load_rule(HOME / file)
+    found = {name: estimate.coefficient for name, estimate in rule.coefficients.items()}
+    assert found == pytest.approx(coefficients, rel=1e-9)
 
 
 def test_the_runs_are_numbers_without_text() -> None:

@@ -17,9 +17,8 @@ from pathlib import Path
 
 import imine
 from imine.files import replace_file, sha256_of
-from imine.rules import Rule
+from imine.rules import ChoiceRecord, ReferenceFile, Rule
 from imine.rules.reference import check_reference
-from imine.rules.rule import ReferenceFile
 
 HOME = Path(__file__).resolve().parents[1] / "imine" / "rules" / "smollm2_135m"
 CHEAP = ["input_length", "output_length", "mtld", "knn_6"]
@@ -47,8 +46,14 @@ def fitted(file: str) -> Rule:
     reference = ReferenceFile(
         file=source.name, sha256=sha256_of(source), n=check_reference(rule.fingerprints, source)
     )
-    about = ABOUT + (LOGARITHM if "log_perplexity" in terms else "")
-    return rule.model_copy(update={"reference": reference, "title": TITLE, "description": about})
+    looked = "log_perplexity" in terms
+    changes = {
+        "reference": reference,
+        "title": TITLE,
+        "description": ABOUT + (LOGARITHM if looked else ""),
+        "choice": ChoiceRecord(method="named", saw_losses=looked),
+    }
+    return rule.model_copy(update=changes)
 
 
 def main() -> None:

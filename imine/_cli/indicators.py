@@ -4,29 +4,32 @@ from __future__ import annotations
 
 import typer
 
-from imine.columns import COLUMNS
-
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
     app.command("indicators")(indicators)
 
 
-def indicators(name: str = typer.Argument(None, help="One indicator, to see its whole spec.")) -> None:
-    """List the indicators with one line each, or show the spec of one.
+def indicators(
+    name: str = typer.Argument(None, help="One indicator, to see its whole spec; or a group, to list it."),
+) -> None:
+    """List the indicators with one line each, or show the spec of one. A star marks what is scored by default.
 
     Example: imine indicators mtld
     """
-    from imine.indicators.score import expand_indicators
+    from imine.columns import COLUMNS, require_column
+    from imine.columns.catalogue import facts, one_line
 
-    if name is None:
+    if name is None or name in {spec.group for spec in COLUMNS.values()}:
         for spec in COLUMNS.values():
-            typer.echo(f"{spec.name:17} {spec.group:11} {spec.unit:21} {spec.doc}")
+            if name in (None, spec.group):
+                typer.echo(one_line(spec))
+        if name in (None, "lexical"):
+            typer.echo(
+                "Lexical measures of the prompt or of both: input_mtld, both_mtld, ...; all: input_lexical."
+            )
         return
-    for spec in (COLUMNS[n] for n in expand_indicators([name])):
-        typer.echo(f"{spec.name}: {spec.doc}")
-        typer.echo(f"  group       {spec.group}\n  type        {spec.dtype}\n  unit        {spec.unit}")
-        typer.echo(
-            f"  range       {spec.range()}\n  larger      {spec.direction}\n  definition  {spec.definition}"
-        )
-        typer.echo(f"  null when   {spec.null_when}\n  version     {spec.version}")
+    spec = require_column(name)
+    typer.echo(f"{spec.name}: {spec.doc}")
+    for label, text in facts(spec):
+        typer.echo(f"  {label:11} {text}")

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Literal
 
 from imine.columns.diversity import DIVERSITY
+from imine.columns.repetition import COPIED, REPETITION
 from imine.columns.spec import ColumnSpec
 
 Side = Literal["input", "output", "both"]
@@ -16,7 +17,9 @@ SIDES: dict[Side, str] = {
 }
 
 # Measures by their own name, defined of "the text"; a column is a measure of one side.
-MEASURES: dict[str, ColumnSpec] = {spec.name: spec for spec in DIVERSITY}
+MEASURES: dict[str, ColumnSpec] = {spec.name: spec for spec in (*DIVERSITY, *REPETITION, COPIED)}
+# Measures that compare the two sides are columns of the response alone.
+_OUTPUT_ONLY = {COPIED.name}
 
 
 def split_name(name: str) -> tuple[Side, str] | None:
@@ -28,7 +31,7 @@ def split_name(name: str) -> tuple[Side, str] | None:
     """
     for side in SIDES:
         measure = name.removeprefix(f"{side}_")
-        if measure != name and measure in MEASURES:
+        if measure != name and measure in MEASURES and (side == "output" or measure not in _OUTPUT_ONLY):
             return side, measure
     return ("output", name) if name in MEASURES else None
 

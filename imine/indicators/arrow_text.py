@@ -88,16 +88,18 @@ def _frozen(array: np.ndarray) -> np.ndarray:
     return array
 
 
-def for_each_block(
-    work: Callable[[TextChunk, int, int], None], chunks: list[TextChunk], threads: int | None = None
-) -> None:
+Work = Callable[[TextChunk, int, int], None]
+
+
+def for_each_block(worker: Callable[[], Work], chunks: list[TextChunk], threads: int | None = None) -> None:
     """Call ``work(chunk, start, stop)`` for all rows, a block of rows at a time, in several threads.
 
     Threads take the next block when they are free. Results must not depend on the order of the blocks, so
     that they are the same for any number of threads.
 
     Args:
-        work: function that releases the global lock; rows are counted within the chunk.
+        worker: makes one thread's ``work``, with buffers of its own; it releases the global lock, and its rows are
+            counted within the chunk.
         chunks: chunks of a column.
         threads: number of threads; by default ``NUMBA_NUM_THREADS``, else the cores of this process.
 
@@ -106,7 +108,7 @@ def for_each_block(
 
     Examples:
         >>> seen = []
-        >>> for_each_block(lambda chunk, start, stop: seen.append((start, stop)),
+        >>> for_each_block(lambda: lambda chunk, start, stop: seen.append((start, stop)),
         ...                text_chunks(pl.Series(["a"] * 1500)), threads=1)
         >>> seen
         [(0, 1024), (1024, 1500)]
@@ -123,13 +125,14 @@ def for_each_block(
     n_blocks = sum(-(-chunk.n_rows // BLOCK_ROWS) for chunk in chunks)
     n_workers = min(threads or default_threads(), n_blocks)
     if n_workers <= 1:
+        work = worker()
         for block in blocks:
             work(*block)
         return
     queue = _Blocks(blocks)
     with ThreadPoolExecutor(n_workers) as pool:
         try:
-            for finished in [pool.submit(_work_off, work, queue) for _ in range(n_workers)]:
+            for finished in [pool.submit(_work_off, worker, queue) for _ in range(n_workers)]:
                 finished.result()
         except BaseException:  # an interrupt by the user must not wait for all rows
             queue.stop()
@@ -155,8 +158,9 @@ class _Blocks:
             self._blocks = iter(())
 
 
-def _work_off(work: Callable[[TextChunk, int, int], None], queue: _Blocks) -> None:
+def _work_off(worker: Callable[[], Work], queue: _Blocks) -> None:
     try:
+        work = worker()
         while (block := queue.take()) is not None:
             work(*block)
     except BaseException:

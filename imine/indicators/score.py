@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from imine.columns import COLUMNS, DEFAULT_INDICATORS, require_column
+from imine.columns import COLUMNS, DEFAULT_INDICATORS, find_column, require_column
 from imine.columns.lexical import MEASURES, SIDES
 from imine.errors import FormatError, ModelNotFoundError
 from imine.files import replace_file
@@ -159,7 +159,7 @@ def expand_indicators(indicators: str | Sequence[str] | None) -> list[str]:
 def _members(group: str) -> list[str]:
     side = group.removesuffix("_lexical")
     if side != group and side in SIDES:
-        return [f"{side}_{measure}" for measure in MEASURES]
+        return [name for measure in MEASURES if find_column(name := f"{side}_{measure}")]
     return [spec.name for spec in COLUMNS.values() if spec.group == group]
 
 

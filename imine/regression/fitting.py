@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +12,18 @@ import numpy as np
 import polars as pl
 from pydantic import ValidationError
 
-import imine
 from imine.columns import COLUMNS
 from imine.errors import RegressionError
-from imine.regression.heldout import leave_one_out
 from imine.regression.ols import fit_ols
+from imine.regression.recording import Candidates, record_rule
 from imine.regression.results import OlsResults
+from imine.rules.choice import ChoiceRecord
 from imine.rules.load import explain_faults
 from imine.rules.reference import remember_reference
-from imine.rules.rule import Estimate, FitStatistics, FittedRange, Provenance, Rule, Term
+from imine.rules.rule import Rule
 
-# Words and tokens measure the same length: together they would only blur each other's coefficients.
-# Columns that say the same in another unit: with both there, the second is fitted.
+# Columns that say the same in another unit, e.g. a length in words and in tokens: together they would only blur
+# each other's coefficients. With both there, the second is fitted.
 _TWINS = {"input_words": "input_length", "output_words": "output_length", "perplexity": "log_perplexity"}
 
 
@@ -55,7 +53,8 @@ def fit(
         metadata: fingerprints, study and versions of the runs, by default those stored in the file.
 
     Returns:
-        The rule, with standard errors, intervals, covariance, fitted ranges and leave-one-out error. Where a
+        The rule, with standard errors, intervals, covariance, fitted ranges, leave-one-out error, and the hashes of
+        runs, recipe, pools, base model and evaluation sets as far as the runs know them. Where a
         term is a distance to neighbours in a reference set, the rule knows the ``reference.npz`` beside the
         runs, and :meth:`imine.Rule.write` copies it; a note says so when it is missing.
 
@@ -77,7 +76,8 @@ def fit(
     """
     frame, stored = _load(runs)
     facts = stored if metadata is None else metadata
-    chosen, notes = _terms(frame, terms)
+    candidates = _candidates(frame, terms)
+    chosen = candidates.terms
     _check_columns(frame, chosen, target)
     digest = runs_sha256(frame)
     frame, dropped = _complete(frame, [*chosen, target], drop_incomplete)
@@ -89,7 +89,9 @@ def fit(
     results = _regress(frame, chosen, target)
     facts = {**facts, "runs_sha256": digest}
     try:
-        rule = _rule(frame, results, target, name, level, facts, [*notes, *dropped])
+        rule = record_rule(
+            frame, results, candidates, target=target, name=name, level=level, facts=facts, notes=dropped
+        )
     except ValidationError as error:
         raise RegressionError(f"what was fitted cannot stand in a rule: {explain_faults(error)}") from None
     beside = None if isinstance(runs, pl.DataFrame) else Path(runs).parent / "reference.npz"
@@ -105,16 +107,17 @@ def _load(runs: pl.DataFrame | str | Path) -> tuple[pl.DataFrame, dict[str, Any]
     try:
         frame, stored = pl.read_parquet(path, glob=False), pl.read_parquet_metadata(path)
         facts = json.loads(stored.get("imine", "{}"))
-    except (pl.exceptions.PolarsError, OSError, ValueError) as error:
+    # The reader panics on some damaged files, with an exception of no other kind.
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError) as error:
         raise RegressionError(f"{path}: cannot be read as runs: {error}") from None
     return frame, facts if isinstance(facts, dict) else {}
 
 
-def _terms(frame: pl.DataFrame, terms: Sequence[str] | None) -> tuple[tuple[str, ...], list[str]]:
+def _candidates(frame: pl.DataFrame, terms: Sequence[str] | None) -> Candidates:
     if terms is not None:
         if not terms or isinstance(terms, str):
             raise RegressionError(f"terms must be a list of at least one indicator; got {terms!r}")
-        return tuple(terms), []
+        return Candidates(tuple(terms), tuple(terms), ChoiceRecord(method="named"))
     present = [name for name in COLUMNS if name in frame.columns]
     left_out = [word for word, twin in _TWINS.items() if word in present and twin in present]
     chosen = tuple(name for name in present if name not in left_out)
@@ -124,7 +127,8 @@ def _terms(frame: pl.DataFrame, terms: Sequence[str] | None) -> tuple[tuple[str,
             f"Columns: {', '.join(frame.columns)}"
         )
     pairs = [f"{word} left out in favour of {_TWINS[word]}" for word in left_out]
-    return chosen, [f"The same in two units: {', '.join(pairs)}."] if pairs else []
+    notes = (f"The same in two units: {', '.join(pairs)}.",) if pairs else ()
+    return Candidates(chosen, chosen, ChoiceRecord(method="all", saw_losses=False), notes)
 
 
 def _check_columns(frame: pl.DataFrame, terms: Sequence[str], target: str) -> None:
@@ -190,131 +194,6 @@ def _regress(frame: pl.DataFrame, terms: tuple[str, ...], target: str) -> OlsRes
             f"{_some(_labels(labelled.filter(pl.Series(alone))))}. Leave out a term that only they vary."
         )
     return results
-
-
-def _rule(
-    frame: pl.DataFrame,
-    results: OlsResults,
-    target: str,
-    name: str | None,
-    level: float,
-    facts: Mapping[str, Any],
-    notes: list[str],
-) -> Rule:
-    terms = results.names[1:]
-    study = facts.get("study") or {}
-    known = facts.get("fingerprints") or {}
-    notes = [*notes, *_part_notes(frame, terms), *_study_notes(study)]
-    unknown = [term for term in terms if term not in known]
-    if unknown:
-        notes = [*notes, f"The runs hold no fingerprint of {', '.join(unknown)}: scores cannot be checked."]
-    estimates = _estimates(results, level)
-    return Rule(
-        name=name or str(study.get("name") or "unnamed"),
-        description=f"log {target} of {results.n_runs} runs by ordinary least squares.",
-        target=target,
-        level=level,
-        intercept=Estimate(**estimates[0]),
-        terms=tuple(
-            Term(name=term, vif=_finite(results.vif[i]), fitted=_range(frame, term), **estimates[i + 1])
-            for i, term in enumerate(terms)
-        ),
-        covariance=tuple(tuple(row) for row in results.covariance.tolist()),
-        df_resid=results.df_resid,
-        sigma=results.sigma,
-        n_runs=results.n_runs,
-        set_size=_set_size(frame),
-        fit=_statistics(results),
-        held_out=leave_one_out(results),
-        terms_tried=terms,
-        fingerprints={term: known[term] for term in terms if term in known},
-        provenance=Provenance(
-            created=datetime.now(UTC).isoformat(timespec="seconds"),
-            study=str(study["name"]) if study.get("name") else None,
-            runs_sha256=facts["runs_sha256"],
-            versions=_versions(facts),
-        ),
-        notes=tuple(notes),
-    )
-
-
-def _set_size(frame: pl.DataFrame) -> tuple[int, int] | None:
-    if "n_examples" not in frame.columns:
-        return None
-    sizes = frame["n_examples"].cast(pl.Int64)
-    return int(sizes.min()), int(sizes.max())  # type: ignore[arg-type]
-
-
-def _part_notes(frame: pl.DataFrame, terms: Sequence[str]) -> list[str]:
-    """Means that are those of a part of the set: which rows have the indicator may itself tell of the set."""
-    notes = []
-    for term in terms:
-        count = f"{term}__n"
-        if count not in frame.columns or "n_examples" not in frame.columns:
-            continue
-        shares = frame.select(pl.col(count) / pl.col("n_examples")).to_series().drop_nulls().to_list()
-        if shares and min(shares) < 1:
-            notes.append(
-                f"{term}: a set's mean is that of its rows that have it, in these runs {min(shares):.0%} to "
-                f"{max(shares):.0%} of them; where that is little, the mean says little of the set."
-            )
-    return notes
-
-
-def _study_notes(study: Mapping[str, Any]) -> list[str]:
-    finished, planned = study.get("finished"), study.get("subsets")
-    if isinstance(finished, int) and isinstance(planned, int) and finished < planned:
-        return [f"The study is not finished: {finished} of {planned} runs."]
-    return []
-
-
-def _estimates(results: OlsResults, level: float) -> list[dict[str, Any]]:
-    return [
-        {
-            "coefficient": float(value),
-            "std_error": float(error),
-            "t": _finite(t),
-            "p": _finite(p),
-            "ci": (float(low), float(high)),
-        }
-        for value, error, t, p, (low, high) in zip(
-            results.params, results.std_errors, results.t, results.p, results.conf_int(level), strict=True
-        )
-    ]
-
-
-def _statistics(results: OlsResults) -> FitStatistics:
-    names = FitStatistics.model_fields
-    return FitStatistics(**{name: _finite(getattr(results, name)) for name in names})
-
-
-def _range(frame: pl.DataFrame, term: str) -> FittedRange:
-    means = frame[term].cast(pl.Float64).to_numpy()
-    sd = float(np.std(means, ddof=1))
-    spread = f"{term}__sd"
-    example_sd = _mean_or_none(frame[spread]) if spread in frame.columns else None
-    return FittedRange(
-        min=float(means.min()),
-        max=float(means.max()),
-        mean=math.fsum(means) / len(means),
-        sd=sd,
-        example_sd=example_sd,
-        spread_ratio=None if example_sd is None else example_sd / sd,
-    )
-
-
-def _mean_or_none(values: pl.Series) -> float | None:
-    numbers = values.cast(pl.Float64).drop_nulls().drop_nans().to_list()
-    return math.fsum(numbers) / len(numbers) if numbers else None
-
-
-def _finite(value: float) -> float | None:
-    return float(value) if math.isfinite(value) else None
-
-
-def _versions(facts: Mapping[str, Any]) -> dict[str, str]:
-    made = {str(key): str(value) for key, value in (facts.get("versions") or {}).items()}
-    return {**made, "imine (fit)": imine.__version__}
 
 
 def runs_sha256(frame: pl.DataFrame) -> str:

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from imine.regression.results import OlsResults
-from imine.rules.rule import HeldOut
+from imine.rules.parts import HeldOut
 
 
 def leave_one_out(results: OlsResults) -> HeldOut:

@@ -17,6 +17,15 @@ from imine.rules.rule import SCHEMA, Rule
 DEFAULT_RULE = "smollm2-135m"
 """The fitted rule that the package ships."""
 
+READABLE = ("imine.rule/1", SCHEMA)
+"""Versions of the schema that are read."""
+
+_NONE = object()
+# Keys that version 1 did not know, by their path.
+_SINCE_2 = (
+    ("formula",), ("validation",), ("choice",), ("stability",), ("other_intervals",), ("provenance", "data")
+)  # fmt: skip
+
 _HOME = Path(__file__).resolve().parent
 
 
@@ -77,6 +86,16 @@ def list_rules() -> list[RuleEntry]:
     return [RuleEntry(rule.name, path, rule) for path, rule in rules]
 
 
+def is_shipped(rule: Rule) -> bool:
+    """Whether a rule was loaded from among those that the package ships.
+
+    Examples:
+        >>> is_shipped(load_rule("instructmining-v1"))
+        True
+    """
+    return rule.path is not None and rule.path in list(_shipped())
+
+
 def _shipped() -> Iterator[Path]:
     yield from sorted((_HOME / "data").glob("*.json"))
     yield from sorted(_HOME.glob("*/rule*.json"))
@@ -94,17 +113,28 @@ def _read(path: Path) -> Rule:
         raise RuleError(f"{path}: cannot be read as a rule: {error}") from None
     if not isinstance(document, dict) or "schema" not in document:
         raise RuleError(f"{path}: not a rule: the key 'schema' is missing (expected {SCHEMA!r})")
-    if document["schema"] != SCHEMA:
+    if document["schema"] not in READABLE:
         raise RuleError(
-            f"{path}: schema is {document['schema']!r}; this imine reads {SCHEMA!r}. "
+            f"{path}: schema is {document['schema']!r}; this imine reads {' and '.join(map(repr, READABLE))}. "
             "Update imine, or fit the rule again with this version."
         )
+    if document["schema"] != SCHEMA:
+        _refuse_newer_keys(path, document)
     try:
         rule = Rule.model_validate_json(text)
     except ValidationError as error:
         raise RuleError(f"{path}: {explain_faults(error)}") from None
     rule._path = path.resolve()
     return rule
+
+
+def _refuse_newer_keys(path: Path, document: dict[str, Any]) -> None:
+    for keys in _SINCE_2:
+        inner: Any = document
+        for key in keys:
+            inner = inner.get(key, _NONE) if isinstance(inner, dict) else _NONE
+        if inner is not _NONE:
+            raise RuleError(f"{path}: {'.'.join(keys)}: unknown key in {document['schema']!r}")
 
 
 def _refuse_constant(name: str) -> None:

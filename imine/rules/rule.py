@@ -4,189 +4,73 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
+from pydantic import Field, PrivateAttr, field_validator, model_validator
 
 from imine.errors import RuleError
 from imine.files import replace_file, sha256_of
 from imine.rules.checks import check_covariance, check_std_error
+from imine.rules.choice import ChoiceRecord, OtherIntervals, Stability, Validation
+from imine.rules.formula import formula_text
+from imine.rules.parts import (
+    Estimate,
+    FitStatistics,
+    FittedRange,
+    HeldOut,
+    Part,
+    Provenance,
+    ReferenceFile,
+    Spread,
+    Term,
+)
 
 if TYPE_CHECKING:
     import polars as pl
 
     from imine.rules.predict import MeanPrediction
 
-SCHEMA: Literal["imine.rule/1"] = "imine.rule/1"
+SCHEMA: Literal["imine.rule/2"] = "imine.rule/2"
 
-Share = Annotated[float, Field(ge=0.0, le=1.0)]
-Spread = Annotated[float, Field(ge=0.0)]
-Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, populate_by_name=True
-    )
+INTERCEPT = "intercept"
+"""Name of the constant among the coefficients."""
 
 
-class Estimate(_Part):
-    """A coefficient (log loss per unit of the indicator) with what is known of its error.
-
-    Attributes:
-        coefficient: the estimate.
-        std_error, t, p: standard error, t statistic and two-sided p-value, where they are known.
-        ci: confidence interval at the rule's ``level``.
-    """
-
-    coefficient: float
-    std_error: Spread | None = None
-    t: float | None = None
-    p: Share | None = None
-    ci: tuple[float, float] | None = None
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Self:
-        if self.ci is not None and not self.ci[0] <= self.coefficient <= self.ci[1]:
-            low, high = self.ci
-            raise ValueError(f"ci: [{low:g}, {high:g}] must be ordered and hold {self.coefficient:g}")
-        return self
-
-
-class FittedRange(_Part):
-    """Where the runs lay that a term was fitted on, in the indicator's unit.
-
-    Attributes:
-        min, max, mean, sd: over the subset means of the runs.
-        example_sd: mean over the runs of the standard deviation of single examples within a subset.
-        spread_ratio: ``example_sd / sd``: how much wider single examples spread than what was fitted.
-    """
-
-    min: float
-    max: float
-    mean: float
-    sd: Spread
-    example_sd: Spread | None = None
-    spread_ratio: Spread | None = None
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Self:
-        # A mean of equal values may be rounded to one beside them.
-        slack = 1e-12 * max(abs(self.min), abs(self.max))
-        if not self.min <= self.max or not self.min - slack <= self.mean <= self.max + slack:
-            raise ValueError(
-                f"min, mean, max: must be in this order; got {self.min:g}, {self.mean:g}, {self.max:g}"
-            )
-        return self
-
-
-class Term(Estimate):
-    """One indicator of a rule.
-
-    Attributes:
-        name: score column.
-        vif: variance inflation factor among the terms of the fit.
-        fitted: range of the runs; absent where it was not published.
-    """
-
-    name: str = Field(min_length=1)
-    vif: float | None = None
-    fitted: FittedRange | None = None
-
-
-class FitStatistics(_Part):
-    """The fit as a whole, in sample; definitions as in :class:`imine.regression.OlsResults`."""
-
-    r2: float | None = None
-    adjusted_r2: float | None = None
-    f: float | None = None
-    f_p: Share | None = None
-    log_likelihood: float | None = None
-    aic: float | None = None
-    aicc: float | None = None
-    bic: float | None = None
-
-
-class HeldOut(_Part):
-    """How well runs were predicted that the coefficients had not seen.
-
-    Attributes:
-        method: how runs were held out, e.g. ``leave-one-out``.
-        n_runs: runs predicted.
-        press_r2: share of the variance of the log loss predicted, ``1 - PRESS / SST``; below 0 is worse than
-            the mean.
-        press_rmse: root mean squared error of the log loss.
-        spearman: rank correlation of predictions and truth; absent where the predictions do not vary.
-    """
-
-    method: str
-    n_runs: int = Field(ge=1)
-    press_r2: float = Field(le=1.0)
-    press_rmse: Spread
-    spearman: float | None = None
-
-
-class Provenance(_Part):
-    """Where a rule comes from.
-
-    Attributes:
-        created: ISO 8601, UTC.
-        source: a publication, or what else made the rule.
-        study: name of the study whose runs were fitted.
-        runs_sha256: hash of the content of the runs.
-        versions: of the programs that made runs and rule.
-    """
-
-    created: str | None = None
-    source: str | None = None
-    study: str | None = None
-    runs_sha256: Sha256 | None = None
-    versions: dict[str, str] = Field(default_factory=dict)
-
-
-class ReferenceFile(_Part):
-    """The neighbour reference embeddings that lie beside the rule.
-
-    Attributes:
-        file: name in the rule's own folder.
-        sha256: of the file's bytes.
-        n: embeddings in it.
-    """
-
-    file: str = Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*$")
-    sha256: Sha256
-    n: int = Field(ge=1)
-
-
-class Rule(_Part):
+class Rule(Part):
     """A rule ``log loss = intercept + sum of coefficient * indicator`` (InstructMining, arXiv 2307.06290).
 
     Fitted on subset means, it predicts the log loss of a model finetuned on a set with these means. Applied
     to a single example's values it gives a score to rank by: the order carries over, the level does not.
 
     Attributes:
-        schema_version: ``schema`` in the file; versions that are not known are refused.
+        schema_version: ``schema`` in the file; versions that are not known are refused. A rule read from a
+            file of version 1, which has no more than a part of the keys, is one of version 2 from then on.
         name, title, description: for people, and to load it by.
         target: the column of the runs whose natural logarithm is predicted.
+        formula: the rule as one line, coefficients to six digits; made from them where it is not given.
         level: confidence level of the stored intervals.
         intercept, terms: the coefficients.
         covariance: of the coefficients, intercept first, then the terms in order; row by row.
         set_size: fewest and most examples of the sets that were fitted.
         df_resid, sigma, n_runs: residual degrees of freedom and standard deviation, and the number of runs.
-        fit, held_out: in-sample statistics and out-of-sample error.
+        fit, held_out: in-sample statistics and leave-one-out error.
+        validation: error by further schemes of holding out.
         terms_tried: every indicator that was a candidate.
+        choice, stability: how the terms were chosen among them, and how steady that is.
+        other_intervals: intervals by other methods than least squares with equal errors.
         fingerprints: by indicator, how the scores were made.
         reference: file of neighbour embeddings beside the rule.
         provenance, notes: where it comes from, and what a user should know.
     """
 
-    schema_version: Literal["imine.rule/1"] = Field(default=SCHEMA, alias="schema")
+    schema_version: Literal["imine.rule/1", "imine.rule/2"] = Field(default=SCHEMA, alias="schema")
     name: str = Field(min_length=1)
     title: str = ""
     description: str = ""
     target: str = "loss"
+    formula: str = ""
     level: float = Field(default=0.95, gt=0.0, lt=1.0)
     intercept: Estimate
     terms: tuple[Term, ...] = Field(min_length=1)
@@ -197,7 +81,11 @@ class Rule(_Part):
     set_size: tuple[int, int] | None = None
     fit: FitStatistics | None = None
     held_out: HeldOut | None = None
+    validation: tuple[Validation, ...] = ()
     terms_tried: tuple[str, ...] = ()
+    choice: ChoiceRecord | None = None
+    stability: Stability | None = None
+    other_intervals: tuple[OtherIntervals, ...] = ()
     fingerprints: dict[str, dict[str, Any]] = Field(default_factory=dict)
     reference: ReferenceFile | None = None
     provenance: Provenance = Field(default_factory=Provenance)
@@ -206,16 +94,44 @@ class Rule(_Part):
     _path: Path | None = PrivateAttr(default=None)
     _reference_source: Path | None = PrivateAttr(default=None)
 
+    @field_validator("schema_version")
+    @classmethod
+    def _of_today(cls, stated: str) -> str:
+        return SCHEMA
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if len(set(self.indicators)) != len(self.terms):
             raise ValueError(f"terms: each may stand once; got {list(self.indicators)}")
+        if INTERCEPT in self.indicators:
+            raise ValueError(f"terms: {INTERCEPT!r} is the name of the constant")
         stray = set(self.fingerprints) - set(self.indicators)
         if stray:
             raise ValueError(f"fingerprints: not terms of the rule: {sorted(stray)}")
         if self.covariance is not None:
             self._check_covariance(self.covariance)
+        self._check_names()
+        derived = self._derive_formula()
+        if self.formula not in ("", derived):
+            raise ValueError(f"formula: the coefficients make it {derived!r}")
+        # The model is frozen for its users; validation is where a field that follows from others is filled.
+        self.__dict__["formula"] = derived
         return self
+
+    def _derive_formula(self) -> str:
+        terms = [(term.name, term.coefficient) for term in self.terms]
+        return formula_text(self.target, self.intercept.coefficient, terms)
+
+    def _check_names(self) -> None:
+        """What is said of the choice and of single coefficients must be of this rule's candidates and terms."""
+        candidates = {*self.terms_tried, *self.indicators}
+        if self.choice is not None:
+            _check_known("choice", set(self.choice.names), candidates)
+        if self.stability is not None:
+            _check_known("stability.terms", [term.name for term in self.stability.terms], candidates)
+        for i, intervals in enumerate(self.other_intervals):
+            named = [estimate.name for estimate in intervals.estimates]
+            _check_known(f"other_intervals.{i}.estimates", named, {INTERCEPT, *self.indicators})
 
     def _check_covariance(self, rows: tuple[tuple[float, ...], ...]) -> None:
         if self.df_resid is None or self.sigma is None:
@@ -235,6 +151,17 @@ class Rule(_Part):
             ('reward', 'output_length', 'knn_6')
         """
         return tuple(term.name for term in self.terms)
+
+    @property
+    def coefficients(self) -> dict[str, Estimate]:
+        """The estimates by name, ``intercept`` first, then the terms in order.
+
+        Examples:
+            >>> from imine.rules import load_rule
+            >>> {name: e.coefficient for name, e in load_rule("instructmining-v1").coefficients.items()}
+            {'intercept': 1.0694, 'reward': -0.1498, 'output_length': 8.257e-05, 'knn_6': -0.935}
+        """
+        return {INTERCEPT: self.intercept} | {term.name: term for term in self.terms}
 
     @property
     def ranges(self) -> dict[str, FittedRange]:
@@ -304,15 +231,29 @@ class Rule(_Part):
 
         return rule_table(self).to_text()
 
+    def card(self) -> str:
+        """The rule's card in Markdown: what it is, how it was made, how far it can be trusted, how to use it.
+
+        Examples:
+            >>> from imine.rules import load_rule
+            >>> print(load_rule("instructmining-v1").card().splitlines()[0])
+            # Rule instructmining-v1
+        """
+        from imine.rules.card import rule_card
+
+        return rule_card(self)
+
     def to_json(self) -> str:
         """The rule's file: JSON that :func:`imine.load_rule` reads back without loss.
 
         Raises:
             RuleError: a fingerprint holds something that JSON cannot.
         """
+        # A copy with changes (model_copy) is not validated, so its formula may still be that of the original.
+        document = self.model_dump(by_alias=True) | {"formula": self._derive_formula()}
         try:
             # Not pydantic's own JSON mode: it would turn a NaN in a fingerprint into null.
-            return json.dumps(self.model_dump(by_alias=True), indent=2, ensure_ascii=False, allow_nan=False)
+            return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
         except (TypeError, ValueError) as error:
             raise RuleError(f"rule {self.name!r} cannot be written: {error}") from None
 
@@ -378,3 +319,11 @@ class Rule(_Part):
             check_reference(self.fingerprints, path)
         elif sha256_of(path) != self.reference.sha256:
             raise RuleError(f"{path}: not the file that {rule} was made with (SHA-256 differs)")
+
+
+def _check_known(where: str, named: Collection[str], known: set[str]) -> None:
+    strangers = [name for name in named if name not in known]
+    if strangers:
+        raise ValueError(f"{where}: not of this rule: {strangers}; it has {sorted(known)}")
+    if len(set(named)) != len(named):
+        raise ValueError(f"{where}: each may stand once; got {list(named)}")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from imine.columns import find_column
 from imine.rendering import format_p
+from imine.rules.text import aligned, markdown_table, or_dash
 
 if TYPE_CHECKING:
     from imine.rules.rule import Estimate, Rule, Term
@@ -16,6 +17,8 @@ WEAK_BELOW = 0.3
 """PRESS R2 under which a rule is called weak."""
 LITTLE_BELOW = 0.05
 """PRESS R2 under which it is said to predict next to nothing."""
+
+_LEFT = ("term", "unit")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,17 +64,12 @@ class RuleTable:
         return parts
 
     def _lines(self, columns: Sequence[int]) -> list[str]:
-        lines = []
-        for row in (self.columns, *self.rows):
-            cells = (
-                row[i].ljust(self.widths[i])
-                if self.columns[i] in ("term", "unit")
-                else row[i].rjust(self.widths[i])
-                for i in columns
-            )
-            lines.append("  ".join(cells).rstrip())
-        lines.insert(1, "  ".join("-" * self.widths[i] for i in columns))
-        return lines
+        rows = [[row[i] for i in columns] for row in self.rows]
+        return aligned([self.columns[i] for i in columns], rows, left=_LEFT)
+
+    def to_markdown(self) -> str:
+        """The coefficients as a Markdown table."""
+        return "\n".join(markdown_table(self.columns, self.rows, left=_LEFT))
 
 
 def rule_table(rule: Rule) -> RuleTable:
@@ -106,7 +104,7 @@ def verdict(rule: Rule) -> list[str]:
         >>> print(*verdict(load_rule("instructmining-v2")))
         This rule holds no held-out error: how well it predicts unseen runs cannot be told from it.
     """
-    lines = [_band(rule)]
+    lines = [_band(rule), *_chosen(rule)]
     if rule.fit is not None and rule.fit.f_p is not None and rule.fit.f_p > 0.05:
         lines.append(f"All terms together cannot be told from chance (F test, p = {format_p(rule.fit.f_p)}).")
     if rule.df_resid is not None and rule.df_resid < 10:
@@ -147,6 +145,18 @@ def _band(rule: Rule) -> str:
     )
 
 
+def _chosen(rule: Rule) -> list[str]:
+    """What a search among the terms did to the numbers of the table."""
+    if rule.choice is None or not rule.choice.saw_losses:
+        return []
+    named = rule.choice.method == "named"
+    how = "named after a look at the losses" if named else f"chosen by the losses ({rule.choice})"
+    return [
+        f"The terms were {how}: the p-values are too small, the intervals too narrow, and the left-out error too "
+        "good, since it did not choose anew."
+    ]
+
+
 def _statistics(rule: Rule) -> list[str]:
     fit, held_out = rule.fit, rule.held_out
     first = [("n", rule.n_runs), ("df", rule.df_resid), ("sigma", rule.sigma)]
@@ -172,8 +182,8 @@ def _estimate(estimate: Estimate) -> tuple[str, ...]:
     low, high = estimate.ci or (None, None)
     return (
         f"{estimate.coefficient:.5g}",
-        _number(estimate.std_error, ".2g"),
-        _number(estimate.t, ".2f"),
+        or_dash(estimate.std_error, ".2g"),
+        or_dash(estimate.t, ".2f"),
         "–" if estimate.p is None else format_p(estimate.p),
         "–" if low is None else f"[{low:.3g}, {high:.3g}]",
     )
@@ -188,7 +198,3 @@ def _fitted(term: Term) -> Sequence[str]:
     if term.fitted is None:
         return "–", "–"
     return f"{term.fitted.min:.4g} to {term.fitted.max:.4g}", f"{term.coefficient * term.fitted.sd:+.4f}"
-
-
-def _number(value: float | None, form: str) -> str:
-    return "–" if value is None else format(value, form)

@@ -1,0 +1,101 @@
+"""Lexical measures as polars expressions: ``pl.col("output").imine.mtld(threshold=0.72)``.
+
+They work in eager and lazy frames and in the streaming engine. ``import imine`` registers them.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from typing import Any
+
+import polars as pl
+
+from imine.columns.lexical import MEASURES
+from imine.indicators.lexical.formulas import FORMULAS
+from imine.indicators.lexical.parameters import LexicalParameters
+
+_DEFAULTS = {field.name: field.default for field in fields(LexicalParameters)}
+
+
+@pl.api.register_expr_namespace("imine")
+class ImineExpressions:
+    """The lexical measures of a text column, one method a measure; ``imine indicators lexical`` lists them.
+
+    A method takes the parameters that matter to its measure, by name. The value is null where the measure has none
+    (too few words), and for a null text; :func:`imine.indicators.lexical.measure_text` also gives the reasons.
+
+    Args:
+        expression: a String expression.
+
+    Examples:
+        >>> import imine, polars as pl
+        >>> frame = pl.LazyFrame({"output": ["So it goes, and so it goes.", None]})
+        >>> frame.select(pl.col("output").imine.ttr()).collect().to_series().round(3).to_list()
+        [0.571, None]
+    """
+
+    def __init__(self, expression: pl.Expr) -> None:
+        self._expression = expression
+
+    def copied_share(self, prompt: pl.Expr | str) -> pl.Expr:
+        """Share of the words of the text that occur in another one.
+
+        Args:
+            prompt: the other text: a String expression, or the name of a column.
+
+        Examples:
+            >>> import imine, polars as pl
+            >>> frame = pl.DataFrame({"input": ["a rose"], "output": ["A rose is red"]})
+            >>> frame.select(pl.col("output").imine.copied_share("input")).item()
+            0.5
+        """
+
+        def measure(columns: Sequence[pl.Series]) -> pl.Series:
+            from imine.indicators.lexical import measure_text
+
+            text, other = columns
+            return measure_text(text, ["copied_share"], prompt=other)["copied_share"].alias(text.name)
+
+        other = pl.col(prompt) if isinstance(prompt, str) else prompt
+        return pl.map_batches([self._expression, other], measure, return_dtype=pl.Float64)
+
+
+def _method(name: str) -> Callable[..., pl.Expr]:
+    def method(self: ImineExpressions, **parameters: Any) -> pl.Expr:
+        allowed = FORMULAS[name].parameters
+        if unknown := sorted(set(parameters) - set(allowed)):
+            takes = f"takes {', '.join(allowed)}" if allowed else "takes no parameters"
+            raise TypeError(f"{name}() {takes}, not {', '.join(unknown)}")
+        chosen = LexicalParameters(**parameters)
+
+        def measure(column: pl.Series) -> pl.Series:
+            from imine.indicators.lexical import measure_text
+
+            return measure_text(column, [name], chosen)[name].alias(column.name)
+
+        dtype = getattr(pl, MEASURES[name].dtype)
+        return self._expression.map_batches(measure, return_dtype=dtype, is_elementwise=True)
+
+    method.__name__ = method.__qualname__ = name
+    method.__doc__ = f"{MEASURES[name].doc.replace('the text', 'each text').capitalize()}."
+    method.__signature__ = _signature(FORMULAS[name].parameters)  # type: ignore[attr-defined]
+    return method
+
+
+def _signature(parameters: tuple[str, ...]) -> inspect.Signature:
+    kind = inspect.Parameter.KEYWORD_ONLY
+    own = [inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)]
+    return inspect.Signature(
+        own
+        + [
+            inspect.Parameter(p, kind, default=_DEFAULTS[p], annotation=type(_DEFAULTS[p]))
+            for p in parameters
+        ]
+    )
+
+
+for _name in FORMULAS:
+    if _name != "copied_share":
+        setattr(ImineExpressions, _name, _method(_name))

@@ -1,0 +1,116 @@
+"""The way over a column: blocks of rows, several threads, each text read once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from imine.indicators.arrow_text import BLOCK_ROWS, TextChunk, for_each_block, text_chunks
+from imine.indicators.lexical.parameters import LexicalParameters
+from imine.indicators.lexical.passes import PASSES, Block
+from imine.indicators.lexical.scratch import Outputs, Words
+
+# Text of a block: with its words and their numbers it fits into the second-level cache.
+_BLOCK_BYTES = 1 << 17
+
+
+def measure_column(
+    text: pl.Series,
+    passes: Iterable[str],
+    parameters: LexicalParameters | None = None,
+    *,
+    prompt: pl.Series | None = None,
+    threads: int | None = None,
+) -> Outputs:
+    """Quantities of every row of a column.
+
+    They are the same to the last bit for any number of threads and any chunking of the column.
+
+    Args:
+        text: String column; nulls are allowed.
+        passes: names of :data:`imine.indicators.lexical.passes.PASSES`.
+        parameters: free numbers of the measures.
+        prompt: String column of the same length, for the pass ``copied``.
+        threads: number of threads; by default ``NUMBA_NUM_THREADS``, else the cores of this process.
+
+    Returns:
+        By name, an array (rows,) or (values, rows).
+
+    Raises:
+        TypeError: a column is not a String column.
+
+    Examples:
+        >>> measure_column(pl.Series(["so so", None]), ["words", "types"])["words"].tolist()
+        [2, -1]
+    """
+    wanted = tuple(passes)
+    out = {
+        name: np.empty((len(text),) if not isinstance(kind, tuple) else (kind[0], len(text)), _dtype(kind))
+        for each in wanted
+        for name, kind in PASSES[each].quantities.items()
+    }
+    other = None if prompt is None else _one_chunk(prompt)
+
+    def worker() -> Any:
+        return _Worker(wanted, parameters or LexicalParameters(), out, other)
+
+    for_each_block(worker, text_chunks(text), threads)
+    return out
+
+
+def _dtype(kind: Any) -> Any:
+    return kind[1] if isinstance(kind, tuple) else kind
+
+
+def _one_chunk(series: pl.Series) -> TextChunk | None:
+    chunks = text_chunks(series.rechunk())
+    return chunks[0] if chunks else None
+
+
+class _Worker:
+    """One thread's work, with its buffers."""
+
+    def __init__(
+        self, passes: tuple[str, ...], parameters: LexicalParameters, out: Outputs, prompt: TextChunk | None
+    ) -> None:
+        self._passes = [PASSES[name] for name in passes]
+        self._needs = {each.needs for each in self._passes}
+        self._out, self._parameters, self._prompt_chunk = out, parameters, prompt
+        self._addresses = np.empty(BLOCK_ROWS, dtype=np.uint64)
+        self._lengths = np.empty(BLOCK_ROWS, dtype=np.int64)
+        self._words = Words(BLOCK_ROWS)
+        self._prompt = None if prompt is None else Words(BLOCK_ROWS)
+
+    def __call__(self, chunk: TextChunk, start: int, stop: int) -> None:
+        from imine_kernels.views import locate_rows
+
+        while start < stop:
+            rows, n_bytes = locate_rows(
+                chunk.column, start, stop, _BLOCK_BYTES, self._addresses, self._lengths
+            )
+            self._measure(chunk.start + start, rows, n_bytes)
+            start += rows
+
+    def _measure(self, first: int, rows: int, n_bytes: int) -> None:
+        if self._needs != {"bytes"}:
+            self._words.read(self._addresses, self._lengths, rows, n_bytes)
+        if "numbers" in self._needs:
+            self._words.number()
+        if self._prompt is not None:
+            self._read_prompt(self._prompt, first, rows)
+        out = {name: values[..., first : first + rows] for name, values in self._out.items()}
+        block = Block(rows, self._addresses, self._lengths, self._words, self._prompt, self._parameters, out)
+        for each in self._passes:
+            each.run(block)
+
+    def _read_prompt(self, words: Words, first: int, rows: int) -> None:
+        from imine_kernels.views import locate_rows
+
+        assert self._prompt_chunk is not None
+        addresses, lengths = np.empty(rows, np.uint64), np.empty(rows, np.int64)
+        whole = np.iinfo(np.int64).max
+        _, n_bytes = locate_rows(self._prompt_chunk.column, first, first + rows, whole, addresses, lengths)
+        words.read(addresses, lengths, rows, n_bytes)

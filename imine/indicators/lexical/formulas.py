@@ -1,0 +1,111 @@
+"""From the quantities of a text to its measures: values, and from how many words on there is one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imine.indicators.lexical.parameters import LexicalParameters
+from imine.indicators.lexical.scratch import Outputs
+
+Values = NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Formula:
+    """How a measure comes from quantities.
+
+    Attributes:
+        passes: passes that give the quantities, beside ``words``.
+        value: from quantities and parameters to values; what it gives where there is no value does not matter.
+        least: words that a text has at least to have a value.
+        otherwise: the reason of a value that is not a number though the words are enough.
+        parameters: names of the parameters that matter to it.
+    """
+
+    passes: tuple[str, ...]
+    value: Callable[[Outputs], Values]
+    least: Callable[[LexicalParameters], int]
+    otherwise: str = ""
+    parameters: tuple[str, ...] = ()
+
+
+def _at_least(number: int) -> Callable[[LexicalParameters], int]:
+    return lambda _: number
+
+
+def _formula(
+    passes: str, value: Callable[[Outputs], Values], least: int = 1, parameters: tuple[str, ...] = ()
+) -> Formula:
+    return Formula(tuple(passes.split()), value, _at_least(least), parameters=parameters)
+
+
+def _log_words(q: Outputs) -> Values:
+    return np.log(q["words"])
+
+
+def _mean_length(q: Outputs) -> Values:
+    return q["word_characters"] / q["words"]
+
+
+def _sd_length(q: Outputs) -> Values:
+    # Whole numbers as long as they go: the difference of two means would cancel.
+    n, total = q["words"], q["word_characters"]
+    return np.sqrt(np.maximum(n * q["squared_word_characters"] - total * total, 0)) / n
+
+
+def _yule_k(q: Outputs) -> Values:
+    n = q["words"].astype(np.float64)
+    return 1e4 * (q["squared_counts"] / n**2 - 1 / n)
+
+
+def _simpson_d(q: Outputs) -> Values:
+    n = q["words"].astype(np.float64)
+    return (q["squared_counts"] - q["words"]) / (n * (n - 1))
+
+
+def _variant(name: str) -> Formula:
+    return Formula(
+        (name,),
+        lambda q: q[name],
+        lambda p: p.min_words,
+        "no factor ends in the {what}",
+        ("threshold", "min_words", "shortest_factor"),
+    )
+
+
+def _duplicate(n: int) -> Formula:
+    return _formula("repetition characters", lambda q: q["duplicate_ngrams"][n - 2] / q["characters"])
+
+
+def _top(n: int) -> Formula:
+    return _formula("repetition characters", lambda q: q["top_ngrams"][n - 2] / q["characters"], n)
+
+
+FORMULAS: dict[str, Formula] = {
+    "words": _formula("", lambda q: q["words"], 0),
+    "types": _formula("types", lambda q: q["types"], 0),
+    "mean_word_length": _formula("types", _mean_length),
+    "sd_word_length": _formula("types", _sd_length),
+    "ttr": _formula("types", lambda q: q["types"] / q["words"]),
+    "root_ttr": _formula("types", lambda q: q["types"] / np.sqrt(q["words"])),
+    "corrected_ttr": _formula("types", lambda q: q["types"] / np.sqrt(2 * q["words"])),
+    "herdan_c": _formula("types", lambda q: np.log(q["types"]) / _log_words(q), 2),
+    "maas": _formula("types", lambda q: (_log_words(q) - np.log(q["types"])) / _log_words(q) ** 2, 2),
+    "yule_k": _formula("spectrum", _yule_k),
+    "simpson_d": _formula("spectrum", _simpson_d, 2),
+    "word_entropy": _formula("spectrum", lambda q: q["entropy"]),
+    "mtld": Formula(
+        ("mtld",), lambda q: q["mtld"], lambda p: p.min_words, parameters=("threshold", "min_words")
+    ),
+    **{name: _variant(name) for name in ("mtld_lexical_diversity", "mtld_ma_bid", "mtld_ma_wrap")},
+    "hdd": Formula(("spectrum",), lambda q: q["hdd"], lambda p: p.draws, parameters=("draws",)),
+    "mattr": Formula(("moving",), lambda q: q["mattr"], lambda p: p.window, parameters=("window",)),
+    **{f"duplicate_{n}gram_share": _duplicate(n) for n in range(2, 11)},
+    **{f"top_{n}gram_share": _top(n) for n in range(2, 5)},
+    "copied_share": _formula("copied", lambda q: q["copied"] / q["words"]),
+}

@@ -1,0 +1,38 @@
+"""The free numbers of the lexical measures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class LexicalParameters:
+    """The free numbers of the lexical measures; the defaults are the customary ones.
+
+    Attributes:
+        threshold: type-token ratio at which a factor of MTLD ends, between 0 and 1.
+        min_words: words below which a text has no MTLD, at least 1.
+        shortest_factor: words that a factor has at least in the variants of MTLD that ask for it, at least 1.
+        draws: words drawn for HD-D, at least 1.
+        window: words of a window of MATTR, at least 1.
+
+    Raises:
+        ValueError: a number is out of its range.
+
+    Examples:
+        >>> LexicalParameters(window=100).draws
+        42
+    """
+
+    threshold: float = 0.72
+    min_words: int = 10
+    shortest_factor: int = 10
+    draws: int = 42
+    window: int = 50
+
+    def __post_init__(self) -> None:
+        if not 0 < self.threshold < 1:
+            raise ValueError(f"threshold must lie between 0 and 1, and is {self.threshold}")
+        for name in ("min_words", "shortest_factor", "draws", "window"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, and is {getattr(self, name)}")

@@ -1,0 +1,220 @@
+"""Lexical measures of a column or of records: values with their reasons, and fingerprints."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from imine.columns.lexical import LEXICAL, MEASURES, Side, split_name
+from imine.errors import UnknownIndicatorError
+from imine.indicators.lexical.engine import measure_column
+from imine.indicators.lexical.formulas import FORMULAS, Formula
+from imine.indicators.lexical.parameters import LexicalParameters
+from imine.indicators.lexical.scratch import Outputs
+
+SPLITTER = "imine-words"
+# Raised when the same text would give other words.
+SPLITTER_VERSION = 1
+
+# Rows whose quantities, or whose joined texts, are held at once: what bounds the memory beside the result.
+_ROWS_AT_ONCE = 1 << 16
+_WHAT: dict[Side, str] = {"output": "response", "input": "prompt", "both": "example"}
+
+
+def measure_text(
+    text: pl.Series,
+    measures: Sequence[str],
+    parameters: LexicalParameters | None = None,
+    *,
+    prompt: pl.Series | None = None,
+    what: str = "text",
+    threads: int | None = None,
+) -> pl.DataFrame:
+    """Measures of every row of a column, in one pass over its bytes and in several threads.
+
+    The result is the same to the last bit for any number of threads and any chunking of the column.
+
+    Args:
+        text: String column; nulls are allowed.
+        measures: names of :data:`imine.columns.lexical.MEASURES`.
+        parameters: free numbers of the measures.
+        prompt: String column of the same length, for ``copied_share``.
+        what: what the reasons call the text.
+        threads: number of threads; by default ``NUMBA_NUM_THREADS``, else the cores of this process.
+
+    Returns:
+        For each measure its column and ``<measure>__why``: the reason where the value is null, else null.
+
+    Raises:
+        UnknownIndicatorError: a name is not a lexical measure.
+        TypeError: a column is not a String column.
+        ValueError: ``copied_share`` is asked for without a prompt of the same length.
+
+    Examples:
+        >>> measure_text(pl.Series(["Don't re-use it: don’t!", ""]), ["words", "ttr"]).rows()
+        [(4, None, 0.75, None), (0, None, None, 'text has 0 words, fewer than 1')]
+    """
+    parameters = parameters or LexicalParameters()
+    formulas = {name: _formula(name) for name in measures}
+    if "copied_share" in formulas and (prompt is None or len(prompt) != len(text)):
+        raise ValueError("copied_share needs the prompts, as many as there are texts")
+    passes = dict.fromkeys(["words", *(p for f in formulas.values() for p in f.passes)])
+    parts = []
+    for start in range(0, max(len(text), 1), _ROWS_AT_ONCE):
+        rows = slice(start, start + _ROWS_AT_ONCE)
+        beside = None if prompt is None else prompt[rows]
+        quantities = measure_column(text[rows], passes, parameters, prompt=beside, threads=threads)
+        parts.append(
+            pl.DataFrame(
+                [s for n, f in formulas.items() for s in _column(n, f, quantities, parameters, what)]
+            )
+        )
+    return pl.concat(parts)
+
+
+def _formula(measure: str) -> Formula:
+    if measure not in FORMULAS:
+        raise UnknownIndicatorError(
+            f"no lexical measure {measure!r}; there are {', '.join(FORMULAS)} (imine indicators lexical)"
+        )
+    return FORMULAS[measure]
+
+
+def _column(
+    name: str, formula: Formula, quantities: Outputs, parameters: LexicalParameters, what: str
+) -> list[pl.Series]:
+    least, words = formula.least(parameters), quantities["words"]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        values = formula.value(quantities)
+    absent = (words < max(least, 0)) | ~np.isfinite(values)
+    dtype = getattr(pl, MEASURES[name].dtype)
+    if not absent.any():
+        nothing = pl.Series(f"{name}__why", [None], dtype=pl.String)
+        return [pl.Series(name, values, dtype=dtype), nothing.new_from_index(0, len(values))]
+    # A reason for each number of words below the least, then the other two: a string made for each row would cost
+    # more than all the measures.
+    reasons = [f"{what} has {n} word{'' if n == 1 else 's'}, fewer than {least}" for n in range(least)]
+    reasons += [f"{what} is null", formula.otherwise.format(what=what)]
+    number = np.where(words < 0, least, np.where(words < least, words, least + 1)).astype(np.uint32)
+    why = pl.Series(f"{name}__why", reasons).gather(_masked("number", number, ~absent))
+    return [_masked(name, values, absent).cast(dtype), why]
+
+
+def _masked(name: str, values: np.ndarray, absent: np.ndarray) -> pl.Series:
+    import pyarrow as pa
+
+    return pl.Series(name, pa.array(values, mask=absent))
+
+
+def score_lexical(
+    frame: pl.DataFrame,
+    names: Sequence[str] | None = None,
+    *,
+    parameters: LexicalParameters | None = None,
+    threads: int | None = None,
+) -> pl.DataFrame:
+    """The lexical indicators of every record.
+
+    The prompt is ``instruction`` and ``input``, joined by a line break where there is an input; the whole example is
+    the prompt and the response, joined by a line break. They are joined for 65,536 rows at a time; the
+    response is read where polars has it.
+
+    Args:
+        frame: records, with the String columns ``instruction``, ``input`` and ``output`` as needed.
+        names: indicators wanted, in the order of the result; the listed lexical ones by default.
+        parameters: free numbers of the measures.
+        threads: number of threads; by default ``NUMBA_NUM_THREADS``, else the cores of this process.
+
+    Returns:
+        Frame of the same height, for each indicator its column and ``<name>__why``: the reason where the
+        value is null, else null.
+
+    Raises:
+        UnknownIndicatorError: a name is not a lexical indicator.
+        TypeError: a text column is not a String column.
+        polars.exceptions.ColumnNotFoundError: a text column is missing.
+
+    Examples:
+        >>> frame = pl.DataFrame({"instruction": ["Say it"], "input": ["twice"], "output": ["So, so."]})
+        >>> score_lexical(frame, ["input_words", "mtld"]).row(0)
+        (3, None, None, 'response has 2 words, fewer than 10')
+    """
+    wanted = [spec.name for spec in LEXICAL] if names is None else list(names)
+    sides: dict[Side, dict[str, str]] = {}
+    for name in wanted:
+        side, measure = _split(name)
+        sides.setdefault(side, {})[name] = measure
+    columns: dict[str, pl.Series] = {}
+    for side, members in sides.items():
+        measured = _measure_side(frame, side, list(dict.fromkeys(members.values())), parameters, threads)
+        for name, measure in members.items():
+            columns[name] = measured[measure]
+            columns[f"{name}__why"] = measured[f"{measure}__why"]
+    return pl.DataFrame([columns[c].alias(c) for name in wanted for c in (name, f"{name}__why")])
+
+
+def _split(name: str) -> tuple[Side, str]:
+    found = split_name(name)
+    if found is None:
+        raise UnknownIndicatorError(f"not a lexical indicator: {name}; there are {', '.join(MEASURES)}")
+    return found
+
+
+def _measure_side(
+    frame: pl.DataFrame,
+    side: Side,
+    measures: list[str],
+    parameters: LexicalParameters | None,
+    threads: int | None,
+) -> pl.DataFrame:
+    if side == "output" and "copied_share" not in measures:
+        return measure_text(frame["output"], measures, parameters, what=_WHAT[side], threads=threads)
+    parts = []
+    for part in frame.iter_slices(_ROWS_AT_ONCE) if frame.height else [frame]:
+        text = part["output"] if side == "output" else _joined(part, side)
+        prompt = _joined(part, "input") if "copied_share" in measures else None
+        parts.append(
+            measure_text(text, measures, parameters, prompt=prompt, what=_WHAT[side], threads=threads)
+        )
+    return pl.concat(parts)
+
+
+def _joined(frame: pl.DataFrame, side: Side) -> pl.Series:
+    prompt = pl.col("instruction")
+    if "input" in frame.columns:
+        extra = pl.concat_str("instruction", "input", separator="\n")
+        prompt = pl.when(pl.col("input").fill_null("") == "").then("instruction").otherwise(extra)
+    text = prompt if side == "input" else pl.concat_str(prompt, "output", separator="\n")
+    return frame.select(text.alias("text"))["text"]
+
+
+def lexical_fingerprint(name: str, parameters: LexicalParameters | None = None) -> dict[str, Any]:
+    """What made a lexical score column; equal fingerprints mean equal numbers for equal text.
+
+    Args:
+        name: a lexical indicator; ``output_mtld`` and ``mtld`` are the same one.
+        parameters: free numbers; those that matter to the measure are part of its fingerprint.
+
+    Raises:
+        UnknownIndicatorError: the name is not a lexical indicator.
+
+    Examples:
+        >>> lexical_fingerprint("output_words")["splitter"]
+        'imine-words/1'
+    """
+    from imine_kernels.unicode_tables import UNICODE_VERSION
+
+    side, measure = _split(name)
+    plain = "output_words" if measure == "words" else measure
+    chosen = asdict(parameters or LexicalParameters())
+    return {
+        "indicator": plain if side == "output" else f"{side}_{measure}",
+        "version": MEASURES[measure].version,
+        "splitter": f"{SPLITTER}/{SPLITTER_VERSION}",
+        "unicode": UNICODE_VERSION,
+        **{key: chosen[key] for key in FORMULAS[measure].parameters},
+    }

@@ -1,0 +1,98 @@
+"""Buffers that a thread uses again for every block of rows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Words:
+    """The words of one block of rows: hashes, lengths, numbers, counts.
+
+    The arrays belong to the block last read, and grow with the largest. ``n_words`` are the words of its rows.
+
+    Args:
+        max_rows: rows of a block.
+    """
+
+    def __init__(self, max_rows: int) -> None:
+        from imine_kernels.unicode_tables import word_tables
+
+        self.rows, self.n_words = 0, np.empty(0, dtype=np.int64)
+        self._tables = word_tables()
+        self.starts = np.empty(max_rows + 1, dtype=np.int64)
+        self.offsets = np.zeros(max_rows + 1, dtype=np.int64)
+        self.types = np.empty(max_rows, dtype=np.int64)
+        self.lengths = np.empty(max_rows, dtype=np.int64)
+        self.squared_lengths = np.empty(max_rows, dtype=np.int64)
+        self._grow_text(0)
+        self._grow_words(0)
+
+    def _grow_text(self, size: int) -> None:
+        self.folded = np.zeros(size, dtype=np.uint8)
+        # A word has a byte at least, and a zero after it; eight positions are written at once.
+        capacity = size // 2 + 8
+        self._begins, self._ends = np.empty(capacity, np.int64), np.empty(capacity, np.int64)
+        self.hashes = np.empty(capacity, dtype=np.uint64)
+        self.characters = np.empty(capacity, dtype=np.uint32)
+        self.ids = np.empty(capacity, dtype=np.uint32)
+        self.counts = np.empty(capacity, dtype=np.int64)
+
+    def _grow_words(self, longest: int) -> None:
+        from imine_kernels.words import table_size
+
+        self.longest = longest
+        self.table = np.zeros(table_size(longest), dtype=np.uint64)
+        self.table_ids = np.zeros(len(self.table), dtype=np.uint32)
+        # Scratch of the measures; `seen` belongs to `stamp`, see imine_kernels.diversity.
+        self.seen = np.zeros(2 * longest, dtype=np.int64)
+        self.stamp = 0
+        self.absent = np.empty(longest + 1)
+        self.positions = np.zeros(5 * (longest + 1), dtype=np.int64)
+
+    def read(
+        self, addresses: NDArray[np.uint64], lengths: NDArray[np.int64], rows: int, n_bytes: int
+    ) -> None:
+        """Fold, split and hash the texts of a block.
+
+        Args:
+            addresses, lengths: of :func:`imine_kernels.views.locate_rows`.
+            rows: rows of the block.
+            n_bytes: their bytes together.
+        """
+        from imine_kernels.words import find_words, fold_rows, folded_size, hash_words
+
+        self.rows = rows
+        if len(self.folded) < folded_size(rows, n_bytes):
+            self._grow_text(2 * folded_size(rows, n_bytes))
+        fold_rows(addresses, lengths, rows, self._tables, self.folded, self.starts)
+        find_words(self.folded, self.starts, rows, self._begins, self._ends, self.offsets)
+        count = int(self.offsets[rows])
+        hash_words(self.folded, self._begins, self._ends, count, self.hashes, self.characters)
+        self.n_words = self.offsets[1 : rows + 1] - self.offsets[:rows]
+        longest = int(self.n_words.max(initial=0))
+        if longest > self.longest:
+            self._grow_words(2 * longest)
+
+    def number(self) -> None:
+        """Number and count the different words of every row."""
+        from imine_kernels.words import number_words
+
+        number_words(
+            self.hashes,
+            self.characters,
+            self.offsets,
+            self.rows,
+            self.table,
+            self.table_ids,
+            self.ids,
+            self.counts,
+            self.types,
+            self.lengths,
+            self.squared_lengths,
+        )
+
+
+Outputs = dict[str, NDArray[Any]]
