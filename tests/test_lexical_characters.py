@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from imine.columns.characters import CHARACTERS
 from imine.indicators.arrow_text import text_chunks
-from imine.indicators.compression import compression_ratios
+from imine.indicators.lexical import measure_text
 from imine.indicators.stop_words import STOP_WORDS
 from imine_kernels.characters import COUNTS, count_characters
 from imine_kernels.lines import DUPLICATES, count_duplicates
@@ -397,13 +397,11 @@ def test_work_grows_with_the_length_of_a_text() -> None:
 
 def test_compression_is_zlib_of_each_row() -> None:
     texts = ["a", "to be or not to be " * 40, "東京" * 9, None, "", "word"] * 400
-    found = compression_ratios(pl.concat([pl.Series(texts), pl.Series(texts[:5])], rechunk=False), threads=2)
-    expected = [
-        len(t.encode()) / len(zlib.compress(t.encode(), 6)) if t else np.nan for t in texts + texts[:5]
-    ]
-    np.testing.assert_array_equal(found, expected)
-    with pytest.raises(TypeError, match="must be String"):
-        compression_ratios(pl.Series("output", [1]))
+    series = pl.concat([pl.Series(texts), pl.Series(texts[:5])], rechunk=False)
+    found = measure_text(series, ["compression_ratio"], threads=2)
+    expected = [len(t.encode()) / len(zlib.compress(t.encode(), 6)) if t else None for t in series]
+    assert found["compression_ratio"].to_list() == expected
+    assert found["compression_ratio__why"][3:5].to_list() == ["text is null", "text is empty"]
 
 
 def test_stop_words_are_words_in_their_folded_form() -> None:
