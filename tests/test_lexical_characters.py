@@ -229,6 +229,7 @@ KNOWN_SYLLABLES = {
     "café-42": 2,
     "well-being": 3,
     "rhythm": 1,
+    "dn't": 2,
 }
 
 
@@ -320,12 +321,9 @@ def test_bytes_outside_wellformed_utf8_are_characters_by_themselves(rows: list[b
     series, texts = pl.Series([row for row, _ in pairs], dtype=pl.Binary), [text for _, text in pairs]
     assert characters(series) == [naive.character_counts(text) for text in texts]
     assert sentences(series) == [naive.sentences(text) for text in texts]
-    # The characters of a duplicate are counted by their first bytes, which stray bytes need not have.
-    kept = [0, 1, 3, 4]
-    assert [[row[k] for k in kept] for row in duplicates(series)] == [
-        [naive.duplicates(row.decode("latin-1"))[k] if k < 2 else found[k] for k in kept]
-        for (row, _), found in zip(pairs, duplicates(series), strict=True)
-    ]
+    # The characters of duplicates are left out: they are counted by first bytes, which stray bytes need not be.
+    lines = [naive.duplicates(row.decode("latin-1"))[:2] for row, _ in pairs]
+    assert [row[:2] for row in duplicates(series)] == lines
     assert len(syllables(series)) == len(texts)
 
 
@@ -415,4 +413,4 @@ def test_specs_state_every_field() -> None:
     assert str(len(STOP_WORDS)) in stop_words.definition
     for spec in CHARACTERS:
         assert all((spec.doc, spec.unit, spec.direction, spec.definition, spec.null_when)), spec.name
-        assert spec.formula or spec.dtype == "Int64" or "share" not in spec.unit, spec.name
+        assert spec.formula or spec.dtype == "Int64", spec.name

