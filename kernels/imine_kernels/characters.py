@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imine_kernels.classes import DIGIT, PUNCTUATION, SPACE, UPPER, class_at, class_pointers
-from imine_kernels.jit import kernel
+from imine_kernels.jit import helper, kernel
 from imine_kernels.masks import SCRATCH, WINDOW, equal_next, leading_zeros, mask_of, window_at
 from imine_kernels.unicode_tables import CharacterTables
 from imine_kernels.views import bytes_at, count_ones, trailing_zeros
@@ -31,7 +31,7 @@ _WINDOW = np.uint64(WINDOW)
 _ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
 
 
-@kernel
+@helper
 def _longest_of(pairs):
     """Longest run of ones."""
     longest = _ZERO
@@ -43,7 +43,7 @@ def _longest_of(pairs):
     return np.int64(longest)
 
 
-@kernel
+@helper
 def _lengthen(pairs, open_run, longest):
     """Longest run so far and the run still open, both in pairs of equal neighbours, after a window of them."""
     first = np.int64(trailing_zeros(~pairs))
@@ -62,7 +62,7 @@ def _lengthen(pairs, open_run, longest):
     return longest, np.int64(leading_zeros(~pairs))
 
 
-@kernel
+@helper
 def _count_wide(text, mask, base, length, tables, state, counts):
     """Count the characters that are not ASCII in a window; where the last ends, which may be behind the window.
 
@@ -86,7 +86,7 @@ def _count_wide(text, mask, base, length, tables, state, counts):
     return end, previous, run
 
 
-@kernel
+@helper
 def _count_row(address, length, tables, scratch, counts):
     text, spare = bytes_at(address), np.uint64(scratch.ctypes.data)
     digits = upper = punctuation = white_space = not_ascii = _ZERO

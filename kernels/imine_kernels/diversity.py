@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from imine_kernels.jit import kernel
+from imine_kernels.jit import helper, kernel
 from imine_kernels.views import address_of, longs_at, uints_at
 
 
@@ -99,12 +99,12 @@ def measure_moving(
         mattr[row] = total / window / (stop - first - window + 1)
 
 
-@kernel
+@helper
 def _partial(n_types, n_words, threshold):
     return (1.0 - n_types / n_words) / (1.0 - threshold) if n_words > 0 else 0.0
 
 
-@kernel
+@helper
 def _words_a_factor(count, factors):
     # No factor at all means that no word occurs twice: the text counts as one factor.
     return count / factors if factors > 0.0 else float(count)
@@ -183,7 +183,7 @@ def measure_mtld(
     return stamp
 
 
-@kernel
+@helper
 def _ends(n_types, n_words, limit_of, n_limits, threshold, shortest):
     """Whether the ratio is below the threshold in a factor that is long enough."""
     if n_words < n_limits:
@@ -191,7 +191,7 @@ def _ends(n_types, n_words, limit_of, n_limits, threshold, shortest):
     return n_words >= shortest and n_types / n_words < threshold
 
 
-@kernel
+@helper
 def _strict_factors(id_of, first, step, count, seen_in, stamp, limit_of, n_limits, threshold, shortest):
     """Factors of a pass, the last one always in part, and the last stamp used in ``seen_in``."""
     factors, n_words, n_types, at = 0, 0, 0, first
@@ -210,7 +210,7 @@ def _strict_factors(id_of, first, step, count, seen_in, stamp, limit_of, n_limit
     return factors + _partial(n_types, n_words + 1, threshold), stamp
 
 
-@kernel
+@helper
 def _moving_mtld(id_of, first, step, count, wrap, seen_in, stamp, limit_of, n_limits, threshold, shortest):
     """Mean length of the factors that begin at each word in turn; the last stamp used in ``seen_in``.
 

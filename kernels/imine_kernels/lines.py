@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imine_kernels.classes import SPACE, class_at, class_before, class_pointers
-from imine_kernels.jit import kernel
+from imine_kernels.jit import helper, kernel
 from imine_kernels.masks import SCRATCH, WINDOW, equal_next, mask_of, window_at
 from imine_kernels.unicode_tables import CharacterTables
 from imine_kernels.views import bytes_at, count_ones, load_eight, trailing_zeros
@@ -39,7 +39,7 @@ _HIGH_BITS = np.uint64(0x8080808080808080)
 _BREAKS = np.uint64(0x0A0A0A0A0A0A0A0A)
 
 
-@kernel
+@helper
 def _count_breaks(address, length, scratch):
     """Line breaks of a text, and how many of them another one follows."""
     breaks = pairs = _ZERO
@@ -51,13 +51,13 @@ def _count_breaks(address, length, scratch):
     return np.int64(breaks), np.int64(pairs)
 
 
-@kernel
+@helper
 def _mix(state, chunk):
     mixed = (state ^ chunk) * _FACTOR
     return mixed ^ (mixed >> _HALF)
 
 
-@kernel
+@helper
 def _hash_bytes(address, start, stop, length):
     """Hash of the bytes from ``start`` to ``stop`` of a text of ``length`` bytes."""
     state, at = _SEED ^ np.uint64(stop - start), start
@@ -77,7 +77,7 @@ def _hash_bytes(address, start, stop, length):
     return _mix(state, last)
 
 
-@kernel
+@helper
 def _next_break(address, at, end):
     """First position from ``at`` that holds a line break, or ``end``."""
     while at + 8 <= end:
@@ -93,7 +93,7 @@ def _next_break(address, at, end):
     return at
 
 
-@kernel
+@helper
 def _is_known(word, table, marks, mask, mark):
     """Whether a hash was entered under this mark before; enters it."""
     slot = word & mask
@@ -105,7 +105,7 @@ def _is_known(word, table, marks, mask, mark):
     return False
 
 
-@kernel
+@helper
 def _count_starts(text, start, stop):
     """Characters of valid UTF-8: bytes that are not 10xxxxxx."""
     characters = 0
@@ -114,7 +114,7 @@ def _count_starts(text, start, stop):
     return characters
 
 
-@kernel
+@helper
 def _read_parts(address, start, stop, length, breaks, table, marks, mark):
     """Parts between runs of at least ``breaks`` line breaks: their number, the duplicates, their characters.
 
@@ -141,7 +141,7 @@ def _read_parts(address, start, stop, length, breaks, table, marks, mark):
         start = at = after
 
 
-@kernel
+@helper
 def _strip(text, length, tables):
     """First position that is not white space, and the one after the last."""
     start, stop = _START, length
@@ -158,14 +158,14 @@ def _strip(text, length, tables):
     return start, stop
 
 
-@kernel
+@helper
 def _only_breaks(text, start, stop):
     while start < stop and text[start] == _LINE_BREAK:
         start += 1
     return start == stop
 
 
-@kernel
+@helper
 def _count_row(address, length, pairs, tables, table, marks, mark, counts):
     """Fill the counts of a row that has line breaks; two marks from ``mark`` on are used."""
     text = bytes_at(address)

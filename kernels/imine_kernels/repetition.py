@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from imine_kernels.jit import kernel
+from imine_kernels.jit import helper, kernel
 from imine_kernels.views import address_of, longs_at, uints_at, ulongs_at
 
 LONGEST = 10  # words of the longest n-gram that is counted
@@ -17,7 +17,7 @@ _HALF = np.uint64(32)
 _FACTOR = np.uint64(0xD6E8FEB86659FD93)
 
 
-@kernel
+@helper
 def _repeated_words(id_of, length_of, count_of, first, stop, before, positions, classes):
     """Positions of the words that occur twice or more, with their ids; their number.
 
@@ -34,7 +34,7 @@ def _repeated_words(id_of, length_of, count_of, first, stop, before, positions, 
     return found
 
 
-@kernel
+@helper
 def _classify_pairs(positions, classes, found, table, numbers, counts, keys):
     """N-grams from two repeated (n - 1)-grams that stand one word apart: numbered in order of first occurrence.
 
@@ -70,7 +70,7 @@ def _classify_pairs(positions, classes, found, table, numbers, counts, keys):
     return kept, np.int64(n_classes)
 
 
-@kernel
+@helper
 def _keep_repeated(positions, classes, found, counts, n_classes, renumbered):
     """Drop the n-grams that occur once and close the gaps in their numbers; the numbers of both that are left."""
     kept_classes, kept = 0, 0
@@ -85,7 +85,7 @@ def _keep_repeated(positions, classes, found, counts, n_classes, renumbered):
     return kept, kept_classes
 
 
-@kernel
+@helper
 def _duplicate_characters(positions, classes, found, n, before, seen, n_classes):
     """Characters of the n-grams that occurred earlier in a scan that steps over each repetition."""
     for number in range(n_classes):
@@ -102,7 +102,7 @@ def _duplicate_characters(positions, classes, found, n, before, seen, n_classes)
     return total
 
 
-@kernel
+@helper
 def _top_characters(positions, classes, found, n, before, counts, n_classes):
     """Characters of the most frequent n-gram, its spaces included, times its count; of equals the first."""
     best, at = 1, 0

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from imine.columns.parameters import LexicalParameters
 from imine.indicators.arrow_text import BLOCK_ROWS, TextChunk, for_each_block, text_chunks
-from imine.indicators.lexical.parameters import LexicalParameters
 from imine.indicators.lexical.passes import PASSES, Block
 from imine.indicators.lexical.scratch import Outputs, Words
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from imine.indicators.lexical.parameters import LexicalParameters
+from imine.columns.parameters import LexicalParameters
 from imine.indicators.lexical.passes import CHARACTER_COUNTS, PART_COUNTS
 from imine.indicators.lexical.scratch import Outputs
 
@@ -22,27 +22,23 @@ class Formula:
 
     Attributes:
         passes: passes that give the quantities, beside ``words``.
-        value: from quantities and parameters to values; what it gives where there is no value does not matter.
+        value: from quantities to values; what it gives where there is no value does not matter.
         least: words that a text has at least to have a value.
         otherwise: the reason of a value that is not a number though the words are enough.
-        parameters: names of the parameters that matter to it.
     """
 
     passes: tuple[str, ...]
     value: Callable[[Outputs], Values]
     least: Callable[[LexicalParameters], int]
     otherwise: str = ""
-    parameters: tuple[str, ...] = ()
 
 
 def _at_least(number: int) -> Callable[[LexicalParameters], int]:
     return lambda _: number
 
 
-def _formula(
-    passes: str, value: Callable[[Outputs], Values], least: int = 1, parameters: tuple[str, ...] = ()
-) -> Formula:
-    return Formula(tuple(passes.split()), value, _at_least(least), parameters=parameters)
+def _formula(passes: str, value: Callable[[Outputs], Values], least: int = 1) -> Formula:
+    return Formula(tuple(passes.split()), value, _at_least(least))
 
 
 def _log_words(q: Outputs) -> Values:
@@ -75,7 +71,6 @@ def _variant(name: str) -> Formula:
         lambda q: q[name],
         lambda p: p.min_words,
         "no factor ends in the {what}",
-        ("threshold", "min_words", "shortest_factor"),
     )
 
 
@@ -138,12 +133,10 @@ FORMULAS: dict[str, Formula] = {
     "yule_k": _formula("spectrum", _yule_k),
     "simpson_d": _formula("spectrum", _simpson_d, 2),
     "word_entropy": _formula("spectrum", lambda q: q["entropy"]),
-    "mtld": Formula(
-        ("mtld",), lambda q: q["mtld"], lambda p: p.min_words, parameters=("threshold", "min_words")
-    ),
+    "mtld": Formula(("mtld",), lambda q: q["mtld"], lambda p: p.min_words),
     **{name: _variant(name) for name in ("mtld_lexical_diversity", "mtld_ma_bid", "mtld_ma_wrap")},
-    "hdd": Formula(("spectrum",), lambda q: q["hdd"], lambda p: p.draws, parameters=("draws",)),
-    "mattr": Formula(("moving",), lambda q: q["mattr"], lambda p: p.window, parameters=("window",)),
+    "hdd": Formula(("spectrum",), lambda q: q["hdd"], lambda p: p.draws),
+    "mattr": Formula(("moving",), lambda q: q["mattr"], lambda p: p.window),
     **{f"duplicate_{n}gram_share": _duplicate(n) for n in range(2, 11)},
     **{f"top_{n}gram_share": _top(n) for n in range(2, 5)},
     "characters": _formula("characters", _characters, 0),

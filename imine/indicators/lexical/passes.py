@@ -14,8 +14,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from imine.columns.parameters import LexicalParameters
 from imine.indicators.arrow_text import text_chunks
-from imine.indicators.lexical.parameters import LexicalParameters
 from imine.indicators.lexical.scratch import Outputs, Words
 
 # What two kernels count, in their order.

@@ -10,10 +10,10 @@ import numpy as np
 import polars as pl
 
 from imine.columns.lexical import LEXICAL, MEASURES, Side, split_name
+from imine.columns.parameters import PARAMETERS_OF, LexicalParameters
 from imine.errors import UnknownIndicatorError
 from imine.indicators.lexical.engine import measure_column
 from imine.indicators.lexical.formulas import FORMULAS, Formula
-from imine.indicators.lexical.parameters import LexicalParameters
 from imine.indicators.lexical.scratch import Outputs
 
 SPLITTER = "imine-words"
@@ -237,7 +237,7 @@ def lexical_fingerprint(name: str, parameters: LexicalParameters | None = None) 
         "version": MEASURES[measure].version,
         "splitter": f"{SPLITTER}/{SPLITTER_VERSION}",
         "unicode": UNICODE_VERSION,
-        **{key: chosen[key] for key in FORMULAS[measure].parameters},
+        **{key: chosen[key] for key in PARAMETERS_OF.get(measure, ())},
         **_made_with(measure),
     }
 
