@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 from imine_kernels.jit import helper, kernel
 from imine_kernels.views import address_of, longs_at, uints_at
 
+# Directions; with a plain 1 for an argument, numba compiles a helper twice.
+_AHEAD, _BACK = np.int64(1), np.int64(-1)
+
 
 @kernel
 def measure_spectrum(
@@ -232,7 +235,7 @@ def _moving_mtld(id_of, first, step, count, wrap, seen_in, stamp, limit_of, n_li
 
 
 @kernel
-def measure_mtld_variants(
+def measure_strict_mtld(
     ids: NDArray[np.uint32],
     offsets: NDArray[np.int64],
     rows: int,
@@ -242,21 +245,16 @@ def measure_mtld_variants(
     shortest: int,
     seen: NDArray[np.int64],
     stamp: int,
-    strict: NDArray[np.float64],
-    bidirectional: NDArray[np.float64],
-    wrapped: NDArray[np.float64],
+    mtld: NDArray[np.float64],
 ) -> int:
-    """The variants of MTLD of the package lexical-diversity; an empty output is not computed.
+    """MTLD of each row as ``mtld`` of the package lexical-diversity has it.
 
     Args:
         ids, offsets, rows, threshold, min_words, seen, stamp: as for :func:`measure_mtld`.
         limits: ``limits[n]`` is the largest number of types whose ratio to ``n`` words is below the threshold; -1
             for fewer words than ``shortest``.
         shortest: words that a factor has at least.
-        strict: (rows or 0,) receives ``mtld`` of that package.
-        bidirectional: (rows or 0,) receives ``mtld_ma_bid``.
-        wrapped: (rows or 0,) receives ``mtld_ma_wrap``.
-            All are NaN below ``min_words``, and where no factor ends.
+        mtld: (rows,) receives the mean of both passes; NaN below ``min_words``, and where no factor ends.
 
     Returns:
         The last stamp used.
@@ -270,29 +268,64 @@ def measure_mtld_variants(
     for row in range(rows):
         first, last = offsets[row], offsets[row + 1] - 1
         n = last - first + 1
+        mtld[row] = np.nan
         if n < max(min_words, 1):
-            for out in (strict, bidirectional, wrapped):
-                if out.size > 0:
-                    out[row] = np.nan
             continue
-        if strict.size > 0:
-            ahead, stamp = _strict_factors(
-                id_of, first, 1, n, seen_in, stamp, limit_of, size, threshold, shortest
-            )
-            back, stamp = _strict_factors(
-                id_of, last, -1, n, seen_in, stamp, limit_of, size, threshold, shortest
-            )
-            strict[row] = (n / ahead + n / back) / 2.0 if ahead > 0.0 and back > 0.0 else np.nan
-        if bidirectional.size > 0:
-            ahead, stamp = _moving_mtld(
-                id_of, first, 1, n, False, seen_in, stamp, limit_of, size, threshold, shortest
-            )
+        ahead, stamp = _strict_factors(
+            id_of, first, _AHEAD, n, seen_in, stamp, limit_of, size, threshold, shortest
+        )
+        back, stamp = _strict_factors(
+            id_of, last, _BACK, n, seen_in, stamp, limit_of, size, threshold, shortest
+        )
+        if ahead > 0.0 and back > 0.0:
+            mtld[row] = (n / ahead + n / back) / 2.0
+    return stamp
+
+
+@kernel
+def measure_moving_mtld(
+    ids: NDArray[np.uint32],
+    offsets: NDArray[np.int64],
+    rows: int,
+    threshold: float,
+    limits: NDArray[np.int64],
+    min_words: int,
+    shortest: int,
+    wrap: bool,
+    seen: NDArray[np.int64],
+    stamp: int,
+    mtld: NDArray[np.float64],
+) -> int:
+    """Moving-average MTLD of each row as the package lexical-diversity has it.
+
+    Args:
+        ids, offsets, rows, threshold, limits, min_words, shortest, seen, stamp: as for :func:`measure_strict_mtld`.
+        wrap: ``mtld_ma_wrap``, one pass over the text followed by itself; else ``mtld_ma_bid``, the mean of both
+            directions.
+        mtld: (rows,) receives the values; NaN below ``min_words``, and where no factor ends.
+
+    Returns:
+        The last stamp used.
+    """
+    id_of, seen_in, limit_of = (
+        uints_at(address_of(ids)),
+        longs_at(address_of(seen)),
+        longs_at(address_of(limits)),
+    )
+    size = limits.size
+    for row in range(rows):
+        first, last = offsets[row], offsets[row + 1] - 1
+        n = last - first + 1
+        mtld[row] = np.nan
+        if n < max(min_words, 1):
+            continue
+        ahead, stamp = _moving_mtld(
+            id_of, first, _AHEAD, n, wrap, seen_in, stamp, limit_of, size, threshold, shortest
+        )
+        if not wrap:
             back, stamp = _moving_mtld(
-                id_of, last, -1, n, False, seen_in, stamp, limit_of, size, threshold, shortest
+                id_of, last, _BACK, n, wrap, seen_in, stamp, limit_of, size, threshold, shortest
             )
-            bidirectional[row] = (ahead + back) / 2.0
-        if wrapped.size > 0:
-            wrapped[row], stamp = _moving_mtld(
-                id_of, first, 1, n, True, seen_in, stamp, limit_of, size, threshold, shortest
-            )
+            ahead = (ahead + back) / 2.0
+        mtld[row] = ahead
     return stamp

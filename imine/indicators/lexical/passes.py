@@ -160,16 +160,30 @@ def _mtld(block: Block) -> None:
     )
 
 
-_VARIANTS = ("mtld_lexical_diversity", "mtld_ma_bid", "mtld_ma_wrap")
+def _strict_mtld(block: Block) -> None:
+    from imine_kernels.diversity import measure_strict_mtld
+
+    words, parameters = block.words, block.parameters
+    words.stamp = measure_strict_mtld(
+        words.ids,
+        words.offsets,
+        block.rows,
+        float(parameters.threshold),
+        _strict_limits(float(parameters.threshold), parameters.shortest_factor),
+        parameters.min_words,
+        parameters.shortest_factor,
+        words.seen,
+        words.stamp,
+        block.out["mtld_lexical_diversity"],
+    )
 
 
-def _mtld_variant(name: str) -> Callable[[Block], None]:
+def _moving_mtld(name: str, wrap: bool) -> Callable[[Block], None]:
     def run(block: Block) -> None:
-        from imine_kernels.diversity import measure_mtld_variants
+        from imine_kernels.diversity import measure_moving_mtld
 
-        words, parameters, none = block.words, block.parameters, np.empty(0)
-        outputs = [block.out[name] if variant == name else none for variant in _VARIANTS]
-        words.stamp = measure_mtld_variants(
+        words, parameters = block.words, block.parameters
+        words.stamp = measure_moving_mtld(
             words.ids,
             words.offsets,
             block.rows,
@@ -177,9 +191,10 @@ def _mtld_variant(name: str) -> Callable[[Block], None]:
             _strict_limits(float(parameters.threshold), parameters.shortest_factor),
             parameters.min_words,
             parameters.shortest_factor,
+            wrap,
             words.seen,
             words.stamp,
-            *outputs,
+            block.out[name],
         )
 
     return run
@@ -294,7 +309,9 @@ PASSES: dict[str, Pass] = {
     "spectrum": Pass(_spectrum, {"squared_counts": np.int64, "entropy": np.float64, "hdd": np.float64}),
     "moving": Pass(_moving, {"mattr": np.float64}),
     "mtld": Pass(_mtld, {"mtld": np.float64}),
-    **{name: Pass(_mtld_variant(name), {name: np.float64}) for name in _VARIANTS},
+    "mtld_lexical_diversity": Pass(_strict_mtld, {"mtld_lexical_diversity": np.float64}),
+    "mtld_ma_bid": Pass(_moving_mtld("mtld_ma_bid", False), {"mtld_ma_bid": np.float64}),
+    "mtld_ma_wrap": Pass(_moving_mtld("mtld_ma_wrap", True), {"mtld_ma_wrap": np.float64}),
     "repetition": Pass(_repetition, {"duplicate_ngrams": (9, np.int64), "top_ngrams": (3, np.int64)}),
     "copied": Pass(_copied, {"copied": np.int64}, needs="words"),
     "stop": Pass(_stop, {"stop_words": np.int64}, needs="words"),

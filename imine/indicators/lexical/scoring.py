@@ -128,7 +128,12 @@ class _Reasons:
 def _masked(name: str, values: np.ndarray, absent: np.ndarray) -> pl.Series:
     import pyarrow as pa
 
-    return pl.Series(name, pa.array(values, mask=absent))
+    # Not pa.array(values, mask=absent), which imports pandas where that is installed.
+    valid = pa.py_buffer(np.packbits(~absent, bitorder="little"))
+    data = pa.py_buffer(np.ascontiguousarray(values))
+    return pl.Series(
+        name, pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(values), [valid, data])
+    )
 
 
 def score_lexical(
