@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import math
 import warnings
 from pathlib import Path
@@ -175,3 +176,16 @@ def test_sums_of_long_texts_do_not_lose_digits() -> None:
     words = naive.words(text)
     expected = (naive.yule_k(words), naive.hdd(words), naive.entropy(words), naive.word_lengths(words)[1])
     np.testing.assert_allclose(found[::2], expected, rtol=1e-11)
+
+
+def test_variants_of_mtld_are_those_of_lexical_diversity() -> None:
+    path = ROOT / "tests" / "oracles" / "mtld_variants.py"
+    spec = importlib.util.spec_from_file_location("mtld_variants", path)
+    oracle = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(oracle)
+    expected = json.loads(oracle.TARGET.read_text())
+    found = measure_text(pl.Series([" ".join(words) for words in oracle.made_texts()]), list(expected))
+    for name, values in expected.items():
+        for ours, theirs in zip(found[name], values, strict=True):
+            # That package has 0 where no factor ends.
+            assert (ours or 0.0) == pytest.approx(theirs, rel=1e-9), name
