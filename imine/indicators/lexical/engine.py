@@ -14,7 +14,7 @@ from imine.indicators.lexical.passes import PASSES, Block
 from imine.indicators.lexical.scratch import Outputs, Words
 
 # Text of a block: with its words and their numbers it fits into the second-level cache.
-_BLOCK_BYTES = 1 << 18
+_BLOCK_BYTES = 1 << 17
 
 
 def measure_column(

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
+from functools import partial
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -64,17 +67,21 @@ def measure_text(
         raise ValueError("copied_share needs the prompts, as many as there are texts")
     passes = dict.fromkeys(["words", *(p for f in formulas.values() for p in f.passes)])
     parts = []
-    for start in range(0, max(len(text), 1), _ROWS_AT_ONCE):
-        rows = slice(start, start + _ROWS_AT_ONCE)
-        beside = None if prompt is None else prompt[rows]
-        quantities = measure_column(text[rows], passes, parameters, prompt=beside, threads=threads)
-        reasons = _Reasons(quantities["words"], what)
-        parts.append(
-            pl.DataFrame(
-                [s for n, f in formulas.items() for s in _column(n, f, quantities, parameters, reasons)]
-            )
-        )
+    with ThreadPoolExecutor(_workers(threads)) as pool:
+        for start in range(0, max(len(text), 1), _ROWS_AT_ONCE):
+            rows = slice(start, start + _ROWS_AT_ONCE)
+            beside = None if prompt is None else prompt[rows]
+            quantities = measure_column(text[rows], passes, parameters, prompt=beside, threads=threads)
+            reasons = _Reasons(quantities["words"], what)
+            made = partial(_column, quantities=quantities, parameters=parameters, reasons=reasons)
+            parts.append(pl.DataFrame(chain.from_iterable(pool.map(made, formulas, formulas.values()))))
     return pl.concat(parts)
+
+
+def _workers(threads: int | None) -> int:
+    from imine_kernels.jit import default_threads
+
+    return default_threads() if threads is None else threads
 
 
 def _formula(measure: str) -> Formula:
