@@ -95,6 +95,21 @@ def bench_full_group(
     )
 
 
+def bench_full_group_of_responses(
+    paired: Paired, responses: Corpus, wc: str, note: Callable[[str], None]
+) -> None:
+    """The measures of the response in the group ``lexical``, of pools half of whose responses are a few words."""
+    names = [name for name in LEXICAL if name not in ("copied_share", "input_words")]
+    note(f"full_group_of_responses: the {len(names)} columns of the group that read the response alone")
+    paired(
+        lambda: score_lexical(responses.frame, names, threads=1),
+        count_words(wc, responses),
+        name="wc -w",
+        rows=responses.rows,
+        bytes=responses.bytes,
+    )
+
+
 @pytest.mark.parametrize("threads", THREADS[:1])
 @pytest.mark.parametrize("measure", [m for m in ("words", "mtld") if m in MEASURES])
 def bench_single(paired: Paired, responses: Corpus, wc: str, measure: str, threads: int) -> None:
