@@ -14,8 +14,11 @@ from pools import Corpus
 from imine.bench.machine import this_machine
 from imine.bench.plugin import Paired
 from imine.columns.lexical import MEASURES
-from imine.indicators.lexical import LEXICAL, score_lexical
+from imine.indicators.lexical import score_lexical
+from imine.indicators.score import expand_indicators
 
+# Columns of the group: all but those that take longer than the rest together.
+LEXICAL = expand_indicators("lexical")
 CORE = (
     "words", "types", "ttr", "root_ttr", "corrected_ttr", "herdan_c", "maas", "mtld", "hdd", "mattr",
 )  # fmt: skip
@@ -30,11 +33,6 @@ THREADS = [
     ),
 ]
 TARGETS = {1: ">= 1.0", 2: ">= 1.8"}
-
-
-def column(measure: str) -> str:
-    """The response's column of a measure."""
-    return measure if measure in LEXICAL else f"output_{measure}"
 
 
 @pytest.fixture(scope="session")
@@ -69,7 +67,7 @@ def bench_core_panel(
     paired: Paired, responses: Corpus, wc: str, threads: int, note: Callable[[str], None]
 ) -> None:
     """Words, types, the family of type-token ratios, MTLD, HD-D and MATTR of the responses, in one pass."""
-    names = [column(measure) for measure in CORE if measure in MEASURES]
+    names = [measure for measure in CORE if measure in MEASURES]
     note(f"core_panel: {', '.join(names)}" + (f"; not in this imine: {', '.join(ABSENT)}" if ABSENT else ""))
     paired(
         lambda: score_lexical(responses.frame, names, threads=threads),
@@ -97,12 +95,27 @@ def bench_full_group(
     )
 
 
+def bench_full_group_of_responses(
+    paired: Paired, responses: Corpus, wc: str, note: Callable[[str], None]
+) -> None:
+    """The measures of the response in the group ``lexical``, of pools half of whose responses are a few words."""
+    names = [name for name in LEXICAL if name not in ("copied_share", "input_words")]
+    note(f"full_group_of_responses: the {len(names)} columns of the group that read the response alone")
+    paired(
+        lambda: score_lexical(responses.frame, names, threads=1),
+        count_words(wc, responses),
+        name="wc -w",
+        rows=responses.rows,
+        bytes=responses.bytes,
+    )
+
+
 @pytest.mark.parametrize("threads", THREADS[:1])
 @pytest.mark.parametrize("measure", [m for m in ("words", "mtld") if m in MEASURES])
 def bench_single(paired: Paired, responses: Corpus, wc: str, measure: str, threads: int) -> None:
     """One measure alone: what splitting costs, and what MTLD adds."""
     paired(
-        lambda: score_lexical(responses.frame, [column(measure)], threads=threads),
+        lambda: score_lexical(responses.frame, [measure], threads=threads),
         count_words(wc, responses),
         name="wc -w",
         rows=responses.rows,
@@ -126,7 +139,7 @@ def bench_polars_split(paired: Paired, responses: Corpus) -> None:
     """Words and MTLD in one thread against polars' own splitting at spaces: how far a frame alone gets."""
     split = pl.col("output").str.split(" ").list.len()
     paired(
-        lambda: score_lexical(responses.frame, [column("words"), column("mtld")], threads=1),
+        lambda: score_lexical(responses.frame, ["words", "mtld"], threads=1),
         lambda: responses.frame.select(split),
         name="polars split",
         rows=responses.rows,

@@ -19,7 +19,9 @@ SCORE = """
 import json, sys
 import polars as pl
 import pyarrow as pa
-from imine.indicators.lexical import LEXICAL, score_lexical
+from imine.indicators.lexical import score_lexical
+from imine.indicators.score import expand_indicators
+LEXICAL = expand_indicators("lexical")
 
 def status(key):
     with open("/proc/self/status") as file:

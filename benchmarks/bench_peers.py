@@ -13,7 +13,8 @@ from pools import Pool, text_bytes
 
 from imine.bench.plugin import Paired
 from imine.columns.lexical import MEASURES
-from imine.indicators.lexical import LEXICAL, score_lexical
+from imine.indicators.lexical import score_lexical
+from imine.indicators.score import expand_indicators
 
 # In ASCII text that has been lowered and joined by spaces, imine's words are the parts between the spaces.
 WORD = re.compile(r"[a-z0-9]+(?:['-][a-z0-9]+)*")
@@ -90,6 +91,7 @@ def pair(paired: Paired, words: Words, theirs: Callable[[], object]) -> None:
 
 
 # The paper that the repetition measures come from.
+LEXICAL = expand_indicators("lexical")
 GOPHER = [name for name in LEXICAL if name in MEASURES and "2112.11446" in MEASURES[name].reference]
 
 

@@ -30,7 +30,9 @@ import imine
 from imine.sample import load_sample
 sample = load_sample()
 wall, cpu = time.perf_counter(), time.process_time()
-from imine.indicators.lexical import LEXICAL, score_lexical
+from imine.indicators.lexical import score_lexical
+from imine.indicators.score import expand_indicators
+LEXICAL = expand_indicators("lexical")
 score_lexical(sample, LEXICAL, threads=1)
 print(json.dumps([time.perf_counter() - wall, time.process_time() - cpu]))
 """

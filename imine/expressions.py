@@ -13,8 +13,7 @@ from typing import Any
 import polars as pl
 
 from imine.columns.lexical import MEASURES
-from imine.indicators.lexical.formulas import FORMULAS
-from imine.indicators.lexical.parameters import LexicalParameters
+from imine.columns.parameters import PARAMETERS_OF, LexicalParameters
 
 _DEFAULTS = {field.name: field.default for field in fields(LexicalParameters)}
 
@@ -64,7 +63,7 @@ class ImineExpressions:
 
 def _method(name: str) -> Callable[..., pl.Expr]:
     def method(self: ImineExpressions, **parameters: Any) -> pl.Expr:
-        allowed = FORMULAS[name].parameters
+        allowed = PARAMETERS_OF.get(name, ())
         if unknown := sorted(set(parameters) - set(allowed)):
             takes = f"takes {', '.join(allowed)}" if allowed else "takes no parameters"
             raise TypeError(f"{name}() {takes}, not {', '.join(unknown)}")
@@ -80,7 +79,7 @@ def _method(name: str) -> Callable[..., pl.Expr]:
 
     method.__name__ = method.__qualname__ = name
     method.__doc__ = f"{MEASURES[name].doc.replace('the text', 'each text').capitalize()}."
-    method.__signature__ = _signature(FORMULAS[name].parameters)  # type: ignore[attr-defined]
+    method.__signature__ = _signature(PARAMETERS_OF.get(name, ()))  # type: ignore[attr-defined]
     return method
 
 
@@ -96,6 +95,6 @@ def _signature(parameters: tuple[str, ...]) -> inspect.Signature:
     )
 
 
-for _name in FORMULAS:
+for _name in MEASURES:
     if _name != "copied_share":
         setattr(ImineExpressions, _name, _method(_name))

@@ -92,10 +92,8 @@ def _part_syllables(part: str) -> int:
         for k, char in enumerate(part)
     ]
     shape = "".join("V" if vowel else "c" for vowel in vowels)
-    if "V" not in shape:
-        return 1
-    count = len(re.findall("V+", shape))
-    for k in range(shape.index("V") + 1, len(part)):
+    count = max(len(re.findall("V+", shape)), 1)
+    for k in range(shape.find("V") + 1, len(part)):
         if part[k] == "e" and shape[k - 1] == "c":
             count -= _is_silent(part, shape, k)
     for pattern in (

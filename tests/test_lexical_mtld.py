@@ -225,7 +225,7 @@ def test_an_error_in_a_block_ends_the_others() -> None:
     chunks = text_chunks(pl.Series(["a"] * 200_000))
 
     def work(chunk: object, start: int, stop: int) -> None:
-        if start == 2048:
+        if start == 8192:
             raise RuntimeError("block 2")
 
     with pytest.raises(RuntimeError, match="block 2"):

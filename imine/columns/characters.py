@@ -26,7 +26,7 @@ def _share(name: str, what: str, definition: str) -> ColumnSpec:
 
 def _duplicates(name: str, part: str, rule: str, *, of_characters: bool) -> ColumnSpec:
     if of_characters:
-        doc = f"share of the text's characters that stand in duplicate {part}s"
+        doc = f"share of the characters of the text that stand in duplicate {part}s"
         formula = f"characters of duplicate {part}s / characters"
     else:
         doc = f"share of the {part}s of the text that are duplicates"

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from imine_kernels.views import ViewColumn
 
 # Rows of one call of a kernel: some hundred kilobytes of usual text, against some 30 microseconds a call.
-BLOCK_ROWS = 1024
+BLOCK_ROWS = 4096
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -109,9 +109,9 @@ def for_each_block(worker: Callable[[], Work], chunks: list[TextChunk], threads:
     Examples:
         >>> seen = []
         >>> for_each_block(lambda: lambda chunk, start, stop: seen.append((start, stop)),
-        ...                text_chunks(pl.Series(["a"] * 1500)), threads=1)
+        ...                text_chunks(pl.Series(["a"] * 5000)), threads=1)
         >>> seen
-        [(0, 1024), (1024, 1500)]
+        [(0, 4096), (4096, 5000)]
     """
     from imine_kernels.jit import default_threads
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from imine.columns import COLUMNS, DEFAULT_INDICATORS, find_column, require_column
-from imine.columns.lexical import MEASURES, SIDES
+from imine.columns.lexical import MEASURES, SIDES, SLOW
 from imine.errors import FormatError, ModelNotFoundError
 from imine.files import replace_file
 from imine.indicators.settings import ScoreSettings, settings_from_fingerprints
@@ -138,8 +138,10 @@ def expand_indicators(indicators: str | Sequence[str] | None) -> list[str]:
     """Names of columns for names of columns and groups, each once: the listed ones first, in the order of the specs.
 
     Args:
-        indicators: names of columns or groups; ``input_lexical``, ``output_lexical`` and ``both_lexical`` are all
-            lexical measures of that side. ``None`` for :data:`imine.columns.DEFAULT_INDICATORS`.
+        indicators: names of columns or groups; ``input_lexical``, ``output_lexical`` and ``both_lexical`` are the
+            lexical measures of that side, but for those that take longer than all others together (``mtld_ma_bid``,
+            ``mtld_ma_wrap``, ``compression_ratio``), which are asked for by name. ``None`` for
+            :data:`imine.columns.DEFAULT_INDICATORS`.
 
     Raises:
         UnknownIndicatorError: a name that is neither.
@@ -159,8 +161,8 @@ def expand_indicators(indicators: str | Sequence[str] | None) -> list[str]:
 def _members(group: str) -> list[str]:
     side = group.removesuffix("_lexical")
     if side != group and side in SIDES:
-        return [name for measure in MEASURES if find_column(name := f"{side}_{measure}")]
-    return [spec.name for spec in COLUMNS.values() if spec.group == group]
+        return [name for m in MEASURES if m not in SLOW and find_column(name := f"{side}_{m}")]
+    return [spec.name for spec in COLUMNS.values() if spec.group == group and spec.name not in SLOW]
 
 
 def check_models(names: Sequence[str], settings: ScoreSettings) -> None:
@@ -173,6 +175,7 @@ def check_models(names: Sequence[str], settings: ScoreSettings) -> None:
     Raises:
         MissingExtraError: torch or transformers is not installed.
         ModelNotFoundError: models are not there; the message names them all, the indicators and how to get them.
+        ModelError: a model is not of the kind that it is needed for.
     """
     from imine.indicators.models import check_extra, model_path
 
@@ -189,6 +192,8 @@ def check_models(names: Sequence[str], settings: ScoreSettings) -> None:
             absent.append(f"{', '.join(indicators)}: {error}")
     if absent:
         raise ModelNotFoundError("nothing was done, since models are missing.\n" + "\n".join(absent))
+    for group in dict.fromkeys(require_column(name).group for name in names):
+        STAGES[group].check(settings)
 
 
 def planned_fingerprints(names: Sequence[str], settings: ScoreSettings) -> dict[str, dict[str, Any]]:

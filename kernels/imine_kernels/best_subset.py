@@ -10,17 +10,17 @@ from __future__ import annotations
 
 import numpy as np
 
-from imine_kernels.jit import kernel
+from imine_kernels.jit import helper, kernel
 
 
 # A loop in a helper compiles in a fraction of the time that an assignment to a slice takes.
-@kernel
+@helper
 def _copy(source, target):
     for i in range(source.shape[0]):
         target[i] = source[i]
 
 
-@kernel
+@helper
 def _dot(a, b, length):
     total = 0.0
     for i in range(length):
@@ -28,7 +28,7 @@ def _dot(a, b, length):
     return total
 
 
-@kernel
+@helper
 def _descend(parent, child, leverage, above, j, fitted, own):
     """Make the node that adds column j to a parent: fills ``child`` and its leverage.
 
@@ -50,7 +50,7 @@ def _descend(parent, child, leverage, above, j, fitted, own):
             child[c, i] -= again * direction[i]
 
 
-@kernel
+@helper
 def _loss(residual, leverage, fitted, held_out):
     """Sum of squares: of the fitted rows, of the held-out rows (1), or of the leave-one-out errors (2)."""
     total = 0.0

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imine_kernels.classes import DIGIT, PUNCTUATION, SPACE, UPPER, class_at, class_pointers
-from imine_kernels.jit import kernel
+from imine_kernels.jit import helper, kernel
 from imine_kernels.masks import SCRATCH, WINDOW, equal_next, leading_zeros, mask_of, window_at
 from imine_kernels.unicode_tables import CharacterTables
 from imine_kernels.views import bytes_at, count_ones, trailing_zeros
@@ -23,13 +23,15 @@ _punctuation = mask_of(
 )
 _not_ascii = mask_of((0x80, 0xFF))
 
+# Typed: numba compiles a helper once more for a plain literal.
+_NONE = np.int64(0)
 _ZERO = np.uint64(0)
 _ONE = np.uint64(1)
 _WINDOW = np.uint64(WINDOW)
 _ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
 
 
-@kernel
+@helper
 def _longest_of(pairs):
     """Longest run of ones."""
     longest = _ZERO
@@ -41,7 +43,7 @@ def _longest_of(pairs):
     return np.int64(longest)
 
 
-@kernel
+@helper
 def _lengthen(pairs, open_run, longest):
     """Longest run so far and the run still open, both in pairs of equal neighbours, after a window of them."""
     first = np.int64(trailing_zeros(~pairs))
@@ -60,7 +62,7 @@ def _lengthen(pairs, open_run, longest):
     return longest, np.int64(leading_zeros(~pairs))
 
 
-@kernel
+@helper
 def _count_wide(text, mask, base, length, tables, state, counts):
     """Count the characters that are not ASCII in a window; where the last ends, which may be behind the window.
 
@@ -84,11 +86,11 @@ def _count_wide(text, mask, base, length, tables, state, counts):
     return end, previous, run
 
 
-@kernel
+@helper
 def _count_row(address, length, tables, scratch, counts):
     text, spare = bytes_at(address), np.uint64(scratch.ctypes.data)
     digits = upper = punctuation = white_space = not_ascii = _ZERO
-    longest, open_run, state = 0, 0, (-1, -1, 0)
+    longest, open_run, state = _NONE, _NONE, (_NONE, _NONE, _NONE)
     for base in range(0, length, WINDOW):
         window = window_at(address, base, length, spare)
         digits += count_ones(_digits(window))

@@ -7,8 +7,11 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from imine_kernels.jit import kernel
+from imine_kernels.jit import helper, kernel
 from imine_kernels.views import address_of, longs_at, uints_at
+
+# Directions; with a plain 1 for an argument, numba compiles a helper twice.
+_AHEAD, _BACK = np.int64(1), np.int64(-1)
 
 
 @kernel
@@ -99,12 +102,12 @@ def measure_moving(
         mattr[row] = total / window / (stop - first - window + 1)
 
 
-@kernel
+@helper
 def _partial(n_types, n_words, threshold):
     return (1.0 - n_types / n_words) / (1.0 - threshold) if n_words > 0 else 0.0
 
 
-@kernel
+@helper
 def _words_a_factor(count, factors):
     # No factor at all means that no word occurs twice: the text counts as one factor.
     return count / factors if factors > 0.0 else float(count)
@@ -183,31 +186,36 @@ def measure_mtld(
     return stamp
 
 
-@kernel
-def _strict_factors(ids, first, step, count, seen, stamp, threshold, shortest):
-    """As :func:`_factors`, but a factor ends below the threshold, has ``shortest`` words, and the last is partial."""
-    factors, n_words, n_types = 0.0, 0, 0
+@helper
+def _ends(n_types, n_words, limit_of, n_limits, threshold, shortest):
+    """Whether the ratio is below the threshold in a factor that is long enough."""
+    if n_words < n_limits:
+        return n_types <= limit_of[n_words]
+    return n_words >= shortest and n_types / n_words < threshold
+
+
+@helper
+def _strict_factors(id_of, first, step, count, seen_in, stamp, limit_of, n_limits, threshold, shortest):
+    """Factors of a pass, the last one always in part, and the last stamp used in ``seen_in``."""
+    factors, n_words, n_types, at = 0, 0, 0, first
     stamp += 1
-    at = first
-    for k in range(count):
-        word = ids[at]
+    for _ in range(count - 1):
+        word = id_of[at]
         at += step
         n_words += 1
-        n_types += np.int64(seen[word] != stamp)
-        seen[word] = stamp
-        ratio = n_types / n_words
-        if k == count - 1:
-            factors += (1.0 - ratio) / (1.0 - threshold)
-        elif ratio < threshold and n_words >= shortest:
-            factors += 1.0
+        n_types += np.int64(seen_in[word] != stamp)
+        seen_in[word] = stamp
+        if _ends(n_types, n_words, limit_of, n_limits, threshold, shortest):
+            factors += 1
             n_words, n_types = 0, 0
             stamp += 1
-    return factors, stamp
+    n_types += np.int64(seen_in[id_of[at]] != stamp)
+    return factors + _partial(n_types, n_words + 1, threshold), stamp
 
 
-@kernel
-def _moving_factors(ids, first, step, count, wrap, seen, stamp, threshold, shortest):
-    """Words in the factors that begin at each word in turn, and their number; the last stamp used in ``seen``.
+@helper
+def _moving_mtld(id_of, first, step, count, wrap, seen_in, stamp, limit_of, n_limits, threshold, shortest):
+    """Mean length of the factors that begin at each word in turn; the last stamp used in ``seen_in``.
 
     With ``wrap`` the text is followed by itself; without, a start that reaches the end has no factor.
     """
@@ -216,64 +224,108 @@ def _moving_factors(ids, first, step, count, wrap, seen, stamp, threshold, short
         stamp += 1
         n_types = 0
         for k in range(start, 2 * count if wrap else count):
-            word = ids[first + step * (k if k < count else k - count)]
-            n_types += np.int64(seen[word] != stamp)
-            seen[word] = stamp
-            n_words = k - start + 1
-            if n_words >= shortest and n_types / n_words < threshold:
-                total += n_words
+            word = id_of[first + step * (k if k < count else k - count)]
+            n_types += np.int64(seen_in[word] != stamp)
+            seen_in[word] = stamp
+            if _ends(n_types, k - start + 1, limit_of, n_limits, threshold, shortest):
+                total += k - start + 1
                 factors += 1
                 break
-    return total, factors, stamp
-
-
-@kernel
-def _moving_mtld(ids, first, step, count, wrap, seen, stamp, threshold, shortest):
-    total, factors, stamp = _moving_factors(ids, first, step, count, wrap, seen, stamp, threshold, shortest)
     return (total / factors if factors > 0 else np.nan), stamp
 
 
 @kernel
-def measure_mtld_variants(
+def measure_strict_mtld(
     ids: NDArray[np.uint32],
     offsets: NDArray[np.int64],
     rows: int,
     threshold: float,
+    limits: NDArray[np.int64],
     min_words: int,
     shortest: int,
     seen: NDArray[np.int64],
     stamp: int,
-    strict: NDArray[np.float64],
-    bidirectional: NDArray[np.float64],
-    wrapped: NDArray[np.float64],
+    mtld: NDArray[np.float64],
 ) -> int:
-    """The variants of MTLD of the package lexical-diversity; an empty output is not computed.
+    """MTLD of each row as ``mtld`` of the package lexical-diversity has it.
 
     Args:
         ids, offsets, rows, threshold, min_words, seen, stamp: as for :func:`measure_mtld`.
+        limits: ``limits[n]`` is the largest number of types whose ratio to ``n`` words is below the threshold; -1
+            for fewer words than ``shortest``.
         shortest: words that a factor has at least.
-        strict: (rows or 0,) receives ``mtld`` of that package.
-        bidirectional: (rows or 0,) receives ``mtld_ma_bid``.
-        wrapped: (rows or 0,) receives ``mtld_ma_wrap``.
-            All are NaN below ``min_words``, and where no factor ends.
+        mtld: (rows,) receives the mean of both passes; NaN below ``min_words``, and where no factor ends.
 
     Returns:
         The last stamp used.
     """
+    id_of, seen_in, limit_of = (
+        uints_at(address_of(ids)),
+        longs_at(address_of(seen)),
+        longs_at(address_of(limits)),
+    )
+    size = limits.size
     for row in range(rows):
         first, last = offsets[row], offsets[row + 1] - 1
-        count = last - first + 1
-        enough = count >= max(min_words, 1)
-        if strict.size > 0:
-            ahead, stamp = _strict_factors(ids, first, 1, count, seen, stamp, threshold, shortest)
-            back, stamp = _strict_factors(ids, last, -1, count, seen, stamp, threshold, shortest)
-            some = enough and ahead > 0.0 and back > 0.0
-            strict[row] = (count / ahead + count / back) / 2.0 if some else np.nan
-        if bidirectional.size > 0:
-            ahead, stamp = _moving_mtld(ids, first, 1, count, False, seen, stamp, threshold, shortest)
-            back, stamp = _moving_mtld(ids, last, -1, count, False, seen, stamp, threshold, shortest)
-            bidirectional[row] = (ahead + back) / 2.0 if enough else np.nan
-        if wrapped.size > 0:
-            ahead, stamp = _moving_mtld(ids, first, 1, count, True, seen, stamp, threshold, shortest)
-            wrapped[row] = ahead if enough else np.nan
+        n = last - first + 1
+        mtld[row] = np.nan
+        if n < max(min_words, 1):
+            continue
+        ahead, stamp = _strict_factors(
+            id_of, first, _AHEAD, n, seen_in, stamp, limit_of, size, threshold, shortest
+        )
+        back, stamp = _strict_factors(
+            id_of, last, _BACK, n, seen_in, stamp, limit_of, size, threshold, shortest
+        )
+        if ahead > 0.0 and back > 0.0:
+            mtld[row] = (n / ahead + n / back) / 2.0
+    return stamp
+
+
+@kernel
+def measure_moving_mtld(
+    ids: NDArray[np.uint32],
+    offsets: NDArray[np.int64],
+    rows: int,
+    threshold: float,
+    limits: NDArray[np.int64],
+    min_words: int,
+    shortest: int,
+    wrap: bool,
+    seen: NDArray[np.int64],
+    stamp: int,
+    mtld: NDArray[np.float64],
+) -> int:
+    """Moving-average MTLD of each row as the package lexical-diversity has it.
+
+    Args:
+        ids, offsets, rows, threshold, limits, min_words, shortest, seen, stamp: as for :func:`measure_strict_mtld`.
+        wrap: ``mtld_ma_wrap``, one pass over the text followed by itself; else ``mtld_ma_bid``, the mean of both
+            directions.
+        mtld: (rows,) receives the values; NaN below ``min_words``, and where no factor ends.
+
+    Returns:
+        The last stamp used.
+    """
+    id_of, seen_in, limit_of = (
+        uints_at(address_of(ids)),
+        longs_at(address_of(seen)),
+        longs_at(address_of(limits)),
+    )
+    size = limits.size
+    for row in range(rows):
+        first, last = offsets[row], offsets[row + 1] - 1
+        n = last - first + 1
+        mtld[row] = np.nan
+        if n < max(min_words, 1):
+            continue
+        ahead, stamp = _moving_mtld(
+            id_of, first, _AHEAD, n, wrap, seen_in, stamp, limit_of, size, threshold, shortest
+        )
+        if not wrap:
+            back, stamp = _moving_mtld(
+                id_of, last, _BACK, n, wrap, seen_in, stamp, limit_of, size, threshold, shortest
+            )
+            ahead = (ahead + back) / 2.0
+        mtld[row] = ahead
     return stamp

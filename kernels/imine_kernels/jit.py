@@ -67,8 +67,21 @@ def sources_digest() -> str:
     return digest.hexdigest()[:16]
 
 
+def helper(function: Callable[..., Any]) -> Any:
+    """Compile a function that only kernels call, as a part of them; it is not kept on disk by itself.
+
+    Examples:
+        >>> @helper
+        ... def double(x):
+        ...     return 2 * x
+        >>> callable(double)
+        True
+    """
+    return numba.njit(**_OPTIONS)(function)
+
+
 def kernel(function: Callable[..., Any]) -> Any:
-    """Compile a kernel, or a helper of one, on its first call.
+    """Compile a kernel on its first call from Python, or take it from the disk cache.
 
     No signature is given, because one would compile at import.
 

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imine_kernels.classes import SPACE, class_at, class_before, class_pointers
-from imine_kernels.jit import kernel
-from imine_kernels.masks import SCRATCH, WINDOW, mask_of, window_at
+from imine_kernels.jit import helper, kernel
+from imine_kernels.masks import SCRATCH, WINDOW, equal_next, mask_of, window_at
 from imine_kernels.unicode_tables import CharacterTables
 from imine_kernels.views import bytes_at, count_ones, load_eight, trailing_zeros
 
@@ -27,6 +27,9 @@ _LINE_BREAK = 0x0A
 _SEED = np.uint64(0x9E3779B97F4A7C15)
 _FACTOR = np.uint64(0xD6E8FEB86659FD93)
 _HALF = np.uint64(32)
+# Typed: numba compiles a helper once more for a plain literal.
+_START, _LINES, _PARAGRAPHS = np.int64(0), np.int64(1), np.int64(2)
+_NO_MARK, _FIRST_MARK = np.int64(0), np.int64(1)
 _ZERO = np.uint64(0)
 _ONE = np.uint64(1)
 _THREE = np.uint64(3)
@@ -36,21 +39,25 @@ _HIGH_BITS = np.uint64(0x8080808080808080)
 _BREAKS = np.uint64(0x0A0A0A0A0A0A0A0A)
 
 
-@kernel
+@helper
 def _count_breaks(address, length, scratch):
-    found = _ZERO
+    """Line breaks of a text, and how many of them another one follows."""
+    breaks = pairs = _ZERO
     for base in range(0, length, WINDOW):
-        found += count_ones(_line_breaks(window_at(address, base, length, scratch)))
-    return np.int64(found)
+        window = window_at(address, base, length, scratch)
+        found = _line_breaks(window)
+        breaks += count_ones(found)
+        pairs += count_ones(found & equal_next(window))
+    return np.int64(breaks), np.int64(pairs)
 
 
-@kernel
+@helper
 def _mix(state, chunk):
     mixed = (state ^ chunk) * _FACTOR
     return mixed ^ (mixed >> _HALF)
 
 
-@kernel
+@helper
 def _hash_bytes(address, start, stop, length):
     """Hash of the bytes from ``start`` to ``stop`` of a text of ``length`` bytes."""
     state, at = _SEED ^ np.uint64(stop - start), start
@@ -70,7 +77,7 @@ def _hash_bytes(address, start, stop, length):
     return _mix(state, last)
 
 
-@kernel
+@helper
 def _next_break(address, at, end):
     """First position from ``at`` that holds a line break, or ``end``."""
     while at + 8 <= end:
@@ -86,7 +93,7 @@ def _next_break(address, at, end):
     return at
 
 
-@kernel
+@helper
 def _is_known(word, table, marks, mask, mark):
     """Whether a hash was entered under this mark before; enters it."""
     slot = word & mask
@@ -98,7 +105,7 @@ def _is_known(word, table, marks, mask, mark):
     return False
 
 
-@kernel
+@helper
 def _count_starts(text, start, stop):
     """Characters of valid UTF-8: bytes that are not 10xxxxxx."""
     characters = 0
@@ -107,11 +114,11 @@ def _count_starts(text, start, stop):
     return characters
 
 
-@kernel
+@helper
 def _read_parts(address, start, stop, length, breaks, table, marks, mark):
     """Parts between runs of at least ``breaks`` line breaks: their number, the duplicates, their characters.
 
-    With a mark of 0 duplicates are not looked for.
+    Without a mark duplicates are not looked for.
     """
     text, mask = bytes_at(address), np.uint64(table.size - 1)
     parts, duplicates, characters, at = 0, 0, 0, start
@@ -124,7 +131,9 @@ def _read_parts(address, start, stop, length, breaks, table, marks, mark):
             at = after
             continue
         parts += 1
-        if mark > 0 and _is_known(_hash_bytes(address, start, here, length), table, marks, mask, mark):
+        if mark != _NO_MARK and _is_known(
+            _hash_bytes(address, start, here, length), table, marks, mask, mark
+        ):
             duplicates += 1
             characters += _count_starts(text, start, here)
         if here == stop:
@@ -132,10 +141,10 @@ def _read_parts(address, start, stop, length, breaks, table, marks, mark):
         start = at = after
 
 
-@kernel
+@helper
 def _strip(text, length, tables):
     """First position that is not white space, and the one after the last."""
-    start, stop = 0, length
+    start, stop = _START, length
     while start < length:
         kind, _, n_bytes = class_at(text, start, length, tables)
         if kind != SPACE:
@@ -149,24 +158,26 @@ def _strip(text, length, tables):
     return start, stop
 
 
-@kernel
+@helper
 def _only_breaks(text, start, stop):
     while start < stop and text[start] == _LINE_BREAK:
         start += 1
     return start == stop
 
 
-@kernel
-def _count_row(address, length, tables, table, marks, mark, counts):
+@helper
+def _count_row(address, length, pairs, tables, table, marks, mark, counts):
     """Fill the counts of a row that has line breaks; two marks from ``mark`` on are used."""
     text = bytes_at(address)
-    lines, duplicates, characters = _read_parts(address, 0, length, length, 1, table, marks, mark)
+    lines, duplicates, characters = _read_parts(address, _START, length, length, _LINES, table, marks, mark)
     counts[0], counts[1], counts[2] = lines, duplicates, characters
+    if pairs == 0:
+        return
     start, stop = _strip(text, length, tables)
     # Without a duplicate line there is no duplicate paragraph, unless stripping changed the first or last line.
-    whole = _only_breaks(text, 0, start) and _only_breaks(text, stop, length)
-    mark = 0 if duplicates == 0 and whole else mark + 1
-    parts, duplicates, characters = _read_parts(address, start, stop, length, 2, table, marks, mark)
+    whole = _only_breaks(text, _START, start) and _only_breaks(text, stop, length)
+    mark = _NO_MARK if duplicates == 0 and whole else mark + 1
+    parts, duplicates, characters = _read_parts(address, start, stop, length, _PARAGRAPHS, table, marks, mark)
     counts[3], counts[4], counts[5] = parts, duplicates, characters
 
 
@@ -192,18 +203,18 @@ def count_duplicates(
             a null row has one line and one paragraph.
     """
     scratch, pointers = np.empty(SCRATCH, dtype=np.uint8), class_pointers(tables)
-    table, marks, mark = np.empty(256, dtype=np.uint64), np.zeros(256, dtype=np.int64), 1
+    table, marks, mark = np.empty(256, dtype=np.uint64), np.zeros(256, dtype=np.int64), _FIRST_MARK
     for row in range(rows):
         length = max(lengths[row], 0)
-        n_breaks = _count_breaks(addresses[row], length, np.uint64(scratch.ctypes.data))
+        n_breaks, pairs = _count_breaks(addresses[row], length, np.uint64(scratch.ctypes.data))
         counts[row] = 0
+        counts[row, 0] = counts[row, 3] = 1
         if n_breaks == 0:
-            counts[row, 0] = counts[row, 3] = 1
             continue
         if table.size < 2 * (n_breaks + 1):
             size = table.size
             while size < 2 * (n_breaks + 1):
                 size *= 2
             table, marks = np.empty(size, dtype=np.uint64), np.zeros(size, dtype=np.int64)
-        _count_row(addresses[row], length, pointers, table, marks, mark, counts[row])
+        _count_row(addresses[row], length, pairs, pointers, table, marks, mark, counts[row])
         mark += 2

@@ -12,7 +12,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from imine_kernels.jit import kernel
+from imine_kernels.jit import helper
 from imine_kernels.views import bytes_at
 
 WINDOW = 64
@@ -45,7 +45,7 @@ def mask_of(*ranges: tuple[int, int] | int | str) -> Any:
 
     Examples:
         >>> import numpy as np
-        >>> from imine_kernels.jit import kernel
+        >>> from imine_kernels.jit import helper
         >>> vowels = mask_of("aeiou")
         >>> text = np.frombuffer(b"ordinary".ljust(64), dtype=np.uint8)
         >>> find = kernel(lambda array: vowels(np.uint64(array.ctypes.data)))
@@ -118,7 +118,21 @@ def leading_zeros(typing_context: Any, number: Any) -> Any:
     return types.uint64(types.uint64), codegen
 
 
-@kernel
+@helper
+def _copy_end(address, at, length, scratch):
+    """Copy the end of a text, of at most 64 bytes from ``at``, and zeros after it; where it begins."""
+    left, middle = np.uint64(length - at), scratch + np.uint64(WINDOW)
+    _clear_window(middle + left)
+    if length >= WINDOW:
+        _copy_window(address + np.uint64(length - WINDOW), scratch + left)
+    else:
+        text, copy = bytes_at(address), bytes_at(middle)
+        for k in range(at, length):
+            copy[k - at] = text[k]
+    return middle
+
+
+@helper
 def window_at(address, at, length, scratch):
     """Where the bytes of a text from ``at`` on can be read 65 at once; zeros stand after the end of the text.
 
@@ -127,14 +141,4 @@ def window_at(address, at, length, scratch):
         at: position in the text.
         scratch: address of ``SCRATCH`` bytes; the end of the text is copied there.
     """
-    if at + WINDOW < length:
-        return address + np.uint64(at)
-    left, middle = np.uint64(length - at), scratch + np.uint64(WINDOW)
-    _clear_window(middle + left)
-    if length >= WINDOW:
-        _copy_window(address + np.uint64(length - WINDOW), scratch + left)
-    else:
-        text, copy = bytes_at(address), bytes_at(middle)
-        for k in range(length):
-            copy[k] = text[k]
-    return middle
+    return address + np.uint64(at) if at + WINDOW < length else _copy_end(address, at, length, scratch)

@@ -18,7 +18,7 @@ from imine_kernels.classes import (
     class_pointers,
     is_word_class,
 )
-from imine_kernels.jit import kernel
+from imine_kernels.jit import helper, kernel
 from imine_kernels.masks import SCRATCH, WINDOW, mask_of, window_at
 from imine_kernels.unicode_tables import CharacterTables
 from imine_kernels.views import bytes_at, trailing_zeros
@@ -29,21 +29,23 @@ _NUMBER_DIGITS = 3  # the longest number of a list item
 
 _may_end = mask_of("\n.!?", (0x80, 0xFF))
 
+# Typed: numba compiles a helper once more for a plain literal.
+_START = np.int64(0)
 _ZERO = np.uint64(0)
 _ONE = np.uint64(1)
 
 
-@kernel
+@helper
 def _is_digit(byte):
     return 0x30 <= byte <= 0x39
 
 
-@kernel
+@helper
 def _space_at(text, at, end, tables):
     return at < end and class_at(text, at, end, tables)[0] == SPACE
 
 
-@kernel
+@helper
 def _skip_space(text, at, end, tables):
     """Position after the white space at ``at``, and the line breaks in it."""
     breaks = 0
@@ -56,7 +58,7 @@ def _skip_space(text, at, end, tables):
     return at, breaks
 
 
-@kernel
+@helper
 def _starts_item(text, at, end, tables):
     """Whether a list item or a heading begins here: - * # or a bullet, or a short number with . or ) and space."""
     byte = text[at]
@@ -72,7 +74,7 @@ def _starts_item(text, at, end, tables):
     return at + 1 == end or _space_at(text, at + 1, end, tables)
 
 
-@kernel
+@helper
 def _after_initial(text, stop, tables):
     """Whether one single letter stands before the full stop."""
     if stop == 0:
@@ -83,7 +85,7 @@ def _after_initial(text, stop, tables):
     return start == 0 or not is_word_class(class_before(text, start, tables)[0])
 
 
-@kernel
+@helper
 def _after_item_number(text, stop, tables):
     """Whether a short number that no letter or number precedes in its line stands before the full stop."""
     at = stop
@@ -98,7 +100,7 @@ def _after_item_number(text, stop, tables):
     return True
 
 
-@kernel
+@helper
 def _has_word(text, start, stop, tables):
     """Whether a letter or number stands between two positions; searched from the end, where one is near."""
     while stop > start:
@@ -108,7 +110,7 @@ def _has_word(text, start, stop, tables):
     return False
 
 
-@kernel
+@helper
 def _read_marks(text, at, end, tables):
     """The run of terminators and closers from a terminator: where it ends, its terminators, and how sure they are.
 
@@ -128,7 +130,7 @@ def _read_marks(text, at, end, tables):
     return at, terminators, weak, wide
 
 
-@kernel
+@helper
 def _read_end(text, at, end, tables):
     """Whether a sentence ends at a line break or terminator, and where to read on."""
     if text[at] == _LINE_BREAK:
@@ -147,10 +149,10 @@ def _read_end(text, at, end, tables):
     return True, following
 
 
-@kernel
+@helper
 def _count_row(address, length, tables, scratch):
     text, spare = bytes_at(address), np.uint64(scratch.ctypes.data)
-    count, since, at = 0, 0, 0
+    count, since, at = 0, _START, _START
     for base in range(0, length, WINDOW):
         mask = _may_end(window_at(address, base, length, spare))
         while mask != _ZERO:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from imine_kernels.jit import kernel
+from imine_kernels.jit import helper, kernel
 
 AIC, AICC, BIC, ADJUSTED_R2, P = 0, 1, 2, 3, 4
 STEPS, PAPER = 0, 1
@@ -46,19 +46,19 @@ class Rules(NamedTuple):
 
 
 # A loop in a helper compiles in a fraction of the time that an assignment to a slice takes.
-@kernel
+@helper
 def _fill(a, value):
     for i in range(a.shape[0]):
         a[i] = value
 
 
-@kernel
+@helper
 def _copy(source, target):
     for i in range(source.shape[0]):
         target[i] = source[i]
 
 
-@kernel
+@helper
 def _centre(A, means):
     """Subtract from each column of A its mean, in two passes for accuracy; the means are kept."""
     m, width = A.shape
@@ -76,7 +76,7 @@ def _centre(A, means):
                 A[i, j] -= sums[j]
 
 
-@kernel
+@helper
 def _triangle(A, W):
     """Householder QR of A (m, width); row j of W gets column j of the triangle."""
     m, width = A.shape
@@ -107,7 +107,7 @@ def _triangle(A, W):
             W[c, j] = A[j, c]
 
 
-@kernel
+@helper
 def _dot(a, b):
     total = 0.0
     for i in range(a.shape[0]):
@@ -115,7 +115,7 @@ def _dot(a, b):
     return total
 
 
-@kernel
+@helper
 def _purge(v, Q, size, shares):
     """Take the first ``size`` directions of Q out of v, twice, adding what was taken to ``shares``."""
     for _ in range(2):
@@ -126,14 +126,14 @@ def _purge(v, Q, size, shares):
                 v[i] -= share * Q[q, i]
 
 
-@kernel
+@helper
 def _own_length(v, length, noise, tolerance):
     """Length of what is left of a column, or 0 when that is no more than rounding or tolerance."""
     left = np.sqrt(_dot(v, v))
     return left if left > max(tolerance * length, noise) else 0.0
 
 
-@kernel
+@helper
 def _factor(W, inside, rules, lengths, Q, R, e):
     """Orthogonalise the columns of the model in their order; e becomes the residual of y.
 
@@ -167,7 +167,7 @@ def _factor(W, inside, rules, lengths, Q, R, e):
     return size
 
 
-@kernel
+@helper
 def _slopes(R, size, k, slopes, unscaled):
     """Slopes by back substitution, and the diagonal of the inverse of the cross-product matrix."""
     for i in range(size - 1, -1, -1):
@@ -186,7 +186,7 @@ def _slopes(R, size, k, slopes, unscaled):
             unscaled[i] += column[i] * column[i]
 
 
-@kernel
+@helper
 def _key(rss, terms, m, criterion):
     """Criterion as the logarithm of a penalised residual variance; not a number where it is not defined."""
     parameters = terms + 1
@@ -208,7 +208,7 @@ def _key(rss, terms, m, criterion):
     return np.log(rss)
 
 
-@kernel
+@helper
 def _removals(inside, rules, size, rss, m, R, keys, after):
     """Key and residual sum of squares of the model without each term that may go."""
     k = inside.shape[0]
@@ -225,7 +225,7 @@ def _removals(inside, rules, size, rss, m, R, keys, after):
         place += 1
 
 
-@kernel
+@helper
 def _additions(W, inside, rules, lengths, size, m, Q, e, keys, after):
     """Key and residual sum of squares of the model with each term that may come."""
     k = inside.shape[0]
@@ -248,7 +248,7 @@ def _additions(W, inside, rules, lengths, size, m, Q, e, keys, after):
         keys[j] = _key(after[j], size + 1, m, rules.criterion)
 
 
-@kernel
+@helper
 def _first_best(keys, tie):
     """Index of the first key that is no more than ``tie`` above the smallest; -1 when there is none."""
     best = np.inf
@@ -265,7 +265,7 @@ def _first_best(keys, tie):
     return -1
 
 
-@kernel
+@helper
 def _next_change(rules, size, rss, m, drop_keys, drop_after, add_keys, add_after):
     """The term to remove (-1 - j), to add (j + 1), or 0 to stop."""
     drop, add = _first_best(drop_keys, rules.tie), _first_best(add_keys, rules.tie)
@@ -286,7 +286,7 @@ def _next_change(rules, size, rss, m, drop_keys, drop_after, add_keys, add_after
     return add + 1 if better_add else 0
 
 
-@kernel
+@helper
 def _walk(W, inside, rules, lengths, m, Q, R, e):
     """Add and remove terms until no change is better; returns the number of terms."""
     k = inside.shape[0]
@@ -311,7 +311,7 @@ def _walk(W, inside, rules, lengths, m, Q, R, e):
             inside[-1 - change] = False
 
 
-@kernel
+@helper
 def _keep_significant(W, inside, rules, lengths, m, Q, R, e):
     """Of all terms together, keep those whose F is above its critical value; returns how many."""
     k = inside.shape[0]

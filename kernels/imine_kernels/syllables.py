@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from imine_kernels.jit import kernel
+from imine_kernels.jit import helper, kernel
 from imine_kernels.masks import SCRATCH, WINDOW, mask_of, window_at
 from imine_kernels.views import count_ones
 from imine_kernels.words import PADDING
@@ -30,7 +30,8 @@ _hissing = mask_of("cgsxz")
 _c_or_s = mask_of("cs")
 _d_or_t = mask_of("dt")
 
-_ZERO = np.uint64(0)
+# Typed: numba compiles a helper once more for a plain literal.
+_NONE = np.int64(0)
 _ONE = np.uint64(1)
 _TWO = np.uint64(2)
 _THREE = np.uint64(3)
@@ -38,7 +39,7 @@ _FOUR = np.uint64(4)
 _ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
 
 
-@kernel
+@helper
 def _silent(window, vowels, consonants, ends):
     """Letters e that are silent unless they are the first vowel of their part."""
     e, el, s = _e(window), _l(window), _s(window)
@@ -53,7 +54,7 @@ def _silent(window, vowels, consonants, ends):
     return after_consonant & (final | before_s | before_d | ((ly | ment) & (vowels << _TWO)))
 
 
-@kernel
+@helper
 def _added(window, vowels, ends):
     """Number of syllables beyond one for each group of vowels."""
     i, n, s, t = _i(window), _n(window), _s(window), _t(window)
@@ -69,7 +70,7 @@ def _added(window, vowels, ends):
     return ia | io | ua | iet | ing | ism | nt
 
 
-@kernel
+@helper
 def _count_window(window, low, high, carried):
     """Syllables of the bytes ``low`` to ``high`` of a window, and whether a part without a vowel so far goes on.
 
@@ -96,10 +97,10 @@ def _count_window(window, low, high, carried):
     return np.int64(count), np.int64(met >> np.uint64(high) & _ONE)
 
 
-@kernel
+@helper
 def _count_row(address, length, readable, scratch):
     """Syllables of a folded row; a zero is read after it."""
-    count, carried, low, base = 0, 0, 0, 0
+    count, carried, low, base = 0, _NONE, _NONE, _NONE
     while base + low <= length:
         high = min(WINDOW - _REACH, length + 1 - base)
         found, carried = _count_window(window_at(address, base, readable, scratch), low, high, carried)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from imine_kernels.jit import kernel
+from imine_kernels.jit import helper
 from imine_kernels.views import bytes_at, ints_at, shorts_at
 
 WORD, MARK, SINGLE, JOINER = 1, 2, 3, 4
 _INVALID = (0xFFFD << 3) | 1  # a byte outside any well-formed sequence: one replacement character
 
 
-@kernel
+@helper
 def decode(text, at, end):
     """Character at a position as ``code_point << 3 | length``; never reads at or after ``end``."""
     lead = np.int64(text[at])
@@ -33,7 +33,7 @@ def decode(text, at, end):
     return (code_point << 3) | length
 
 
-@kernel
+@helper
 def table_pointers(tables):
     """Pointers into :class:`imine_kernels.unicode_tables.WordTables`, for :func:`classify`."""
     return (
@@ -44,7 +44,7 @@ def table_pointers(tables):
     )
 
 
-@kernel
+@helper
 def classify(text, at, end, tables):
     """Class (0 for none), folded code point and length in bytes of the character at a position."""
     packed = decode(text, at, end)

@@ -10,7 +10,7 @@ from numba import types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from imine_kernels.jit import kernel
+from imine_kernels.jit import helper, kernel
 
 _INLINE = 12  # Arrow keeps strings of up to 12 bytes in the view itself
 
@@ -55,7 +55,7 @@ longs_at = _pointer_to(types.int64)
 ulongs_at = _pointer_to(types.uint64)
 
 
-@kernel
+@helper
 def address_of(array: NDArray[Any]) -> np.uint64:
     """Address of the first item of a contiguous array, for the pointers above."""
     return np.uint64(array.ctypes.data)

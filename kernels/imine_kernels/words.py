@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from imine_kernels.jit import kernel
+from imine_kernels.jit import helper, kernel
 from imine_kernels.unicode_tables import WordTables
 from imine_kernels.utf8 import JOINER, MARK, SINGLE, WORD, classify, table_pointers
 from imine_kernels.views import (
@@ -39,18 +39,18 @@ _OUTSIDE, _IN_WORD, _IN_SINGLE = 0, 1, 2
 _U8 = np.uint8
 
 
-@kernel
+@helper
 def _is_alphanumeric(byte):
     lower = _U8(byte | _U8(0x20))
     return (_U8(lower - _U8(0x61)) < _U8(26)) | (_U8(byte - _U8(0x30)) < _U8(10))
 
 
-@kernel
+@helper
 def _is_joiner(byte):
     return (byte == _U8(0x27)) | (byte == _U8(0x2D))
 
 
-@kernel
+@helper
 def _fold_inner(text, at, end, out, to):
     """Fold the bytes from ``at`` to ``end``, which are ASCII and have ASCII on both sides.
 
@@ -65,7 +65,7 @@ def _fold_inner(text, at, end, out, to):
         out[to + i] = lower if letter else (byte if (digit | joins) else _U8(0))
 
 
-@kernel
+@helper
 def _fold_one(byte, attached, followed):
     """Folded byte of an ASCII character; a joiner counts between a word and a word character."""
     if _is_alphanumeric(byte):
@@ -73,7 +73,7 @@ def _fold_one(byte, attached, followed):
     return byte if attached and followed and _is_joiner(byte) else _U8(0)
 
 
-@kernel
+@helper
 def _end_of_ascii(address, at, end):
     """First position from ``at`` whose byte is not ASCII, or ``end``."""
     text = bytes_at(address)
@@ -87,12 +87,12 @@ def _end_of_ascii(address, at, end):
     return at
 
 
-@kernel
+@helper
 def _starts_word(text, at, end, tables):
     return at < end and classify(text, at, end, tables)[0] == WORD
 
 
-@kernel
+@helper
 def _fold_run(text, at, stop, end, tables, state, out, to):
     """Fold the ASCII run from ``at`` to ``stop`` in a text that ends at ``end``; the new state and position."""
     if state == _IN_SINGLE:
@@ -113,7 +113,7 @@ def _fold_run(text, at, stop, end, tables, state, out, to):
     return (_IN_WORD if folded != 0 else _OUTSIDE), to + 1
 
 
-@kernel
+@helper
 def _write_character(code_point, out, to):
     """Write a character as UTF-8; the position after it."""
     if code_point < 0x80:
@@ -134,7 +134,7 @@ def _write_character(code_point, out, to):
     return to + 2
 
 
-@kernel
+@helper
 def _fold_character(text, at, end, tables, state, out, to):
     """Fold one character that is not ASCII; the new state and positions in text and output."""
     kind, folded, length = classify(text, at, end, tables)
@@ -157,7 +157,7 @@ def _fold_character(text, at, end, tables, state, out, to):
     return after, at, to
 
 
-@kernel
+@helper
 def _fold_row(address, length, tables, out, to):
     """Write the folded text of a row and its padding; the position after them."""
     text = bytes_at(address)
@@ -214,7 +214,7 @@ def fold_rows(
     starts[rows] = to
 
 
-@kernel
+@helper
 def _positions(bits, at, positions, count):
     """Write where the bits are, eight at a time, since a loop over an unknown number mispredicts; their number."""
     total, done = np.int64(count_ones(bits)), 0
@@ -261,20 +261,20 @@ def find_words(
     offsets[rows] = n_begins
 
 
-@kernel
+@helper
 def _mix(state, chunk):
     mixed = (state ^ chunk) * _FACTOR
     return mixed ^ (mixed >> _HALF)
 
 
-@kernel
+@helper
 def _chunk(address, n_bytes):
     """The first bytes of eight at an address, at least one; the others as zeros."""
     kept = np.uint64(8 * min(n_bytes, 8))
     return load_eight(address) & (~_ZERO >> (np.uint64(64) - kept))
 
 
-@kernel
+@helper
 def _continuations(chunk):
     """Bytes of a chunk that continue a character: 10xxxxxx."""
     return np.int64(count_ones(chunk & ~(chunk << _ONE) & _HIGH_BITS))

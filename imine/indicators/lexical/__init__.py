@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from imine.indicators.lexical.parameters import LexicalParameters
+from imine.columns.parameters import LexicalParameters
 from imine.indicators.lexical.scoring import lexical_fingerprint, measure_text, score_lexical
 
 __all__ = ["LexicalParameters", "lexical_fingerprint", "measure_text", "score_lexical"]

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from imine.indicators.lexical.parameters import LexicalParameters
+from imine.columns.parameters import LexicalParameters
+from imine.indicators.lexical.passes import CHARACTER_COUNTS, PART_COUNTS
 from imine.indicators.lexical.scratch import Outputs
 
 Values = NDArray[Any]
@@ -21,27 +22,23 @@ class Formula:
 
     Attributes:
         passes: passes that give the quantities, beside ``words``.
-        value: from quantities and parameters to values; what it gives where there is no value does not matter.
+        value: from quantities to values; what it gives where there is no value does not matter.
         least: words that a text has at least to have a value.
         otherwise: the reason of a value that is not a number though the words are enough.
-        parameters: names of the parameters that matter to it.
     """
 
     passes: tuple[str, ...]
     value: Callable[[Outputs], Values]
     least: Callable[[LexicalParameters], int]
     otherwise: str = ""
-    parameters: tuple[str, ...] = ()
 
 
 def _at_least(number: int) -> Callable[[LexicalParameters], int]:
     return lambda _: number
 
 
-def _formula(
-    passes: str, value: Callable[[Outputs], Values], least: int = 1, parameters: tuple[str, ...] = ()
-) -> Formula:
-    return Formula(tuple(passes.split()), value, _at_least(least), parameters=parameters)
+def _formula(passes: str, value: Callable[[Outputs], Values], least: int = 1) -> Formula:
+    return Formula(tuple(passes.split()), value, _at_least(least))
 
 
 def _log_words(q: Outputs) -> Values:
@@ -74,16 +71,53 @@ def _variant(name: str) -> Formula:
         lambda q: q[name],
         lambda p: p.min_words,
         "no factor ends in the {what}",
-        ("threshold", "min_words", "shortest_factor"),
     )
 
 
+def _characters(q: Outputs, what: str = "characters") -> Values:
+    return q["character_counts"][:, CHARACTER_COUNTS.index(what)]
+
+
+def _parts(q: Outputs, what: str) -> Values:
+    return q["part_counts"][:, PART_COUNTS.index(what)]
+
+
 def _duplicate(n: int) -> Formula:
-    return _formula("repetition characters", lambda q: q["duplicate_ngrams"][n - 2] / q["characters"])
+    return _formula("repetition characters", lambda q: q["duplicate_ngrams"][:, n - 2] / _characters(q))
 
 
 def _top(n: int) -> Formula:
-    return _formula("repetition characters", lambda q: q["top_ngrams"][n - 2] / q["characters"], n)
+    return _formula("repetition characters", lambda q: q["top_ngrams"][:, n - 2] / _characters(q), n)
+
+
+def _of_characters(name: str) -> Formula:
+    """A share of the characters, or another value that an empty text does not have."""
+    return _unless_empty(("characters",), lambda q: _characters(q, name) / _characters(q))
+
+
+def _unless_empty(passes: tuple[str, ...], value: Callable[[Outputs], Values]) -> Formula:
+    return Formula(
+        ("characters", *passes),
+        lambda q: np.where(_characters(q) > 0, value(q), np.nan),
+        _at_least(0),
+        "{what} is empty",
+    )
+
+
+def _part_share(part: str) -> Formula:
+    return _unless_empty(("lines",), lambda q: _parts(q, f"duplicate_{part}s") / _parts(q, f"{part}s"))
+
+
+def _part_character_share(part: str) -> Formula:
+    return _unless_empty(("lines",), lambda q: _parts(q, f"duplicate_{part}_characters") / _characters(q))
+
+
+def _reading_ease(q: Outputs) -> Values:
+    return 206.835 - 1.015 * (q["words"] / q["sentences"]) - 84.6 * (q["syllables"] / q["words"])
+
+
+def _grade(q: Outputs) -> Values:
+    return 0.39 * (q["words"] / q["sentences"]) + 11.8 * (q["syllables"] / q["words"]) - 15.59
 
 
 FORMULAS: dict[str, Formula] = {
@@ -99,13 +133,28 @@ FORMULAS: dict[str, Formula] = {
     "yule_k": _formula("spectrum", _yule_k),
     "simpson_d": _formula("spectrum", _simpson_d, 2),
     "word_entropy": _formula("spectrum", lambda q: q["entropy"]),
-    "mtld": Formula(
-        ("mtld",), lambda q: q["mtld"], lambda p: p.min_words, parameters=("threshold", "min_words")
-    ),
+    "mtld": Formula(("mtld",), lambda q: q["mtld"], lambda p: p.min_words),
     **{name: _variant(name) for name in ("mtld_lexical_diversity", "mtld_ma_bid", "mtld_ma_wrap")},
-    "hdd": Formula(("spectrum",), lambda q: q["hdd"], lambda p: p.draws, parameters=("draws",)),
-    "mattr": Formula(("moving",), lambda q: q["mattr"], lambda p: p.window, parameters=("window",)),
+    "hdd": Formula(("spectrum",), lambda q: q["hdd"], lambda p: p.draws),
+    "mattr": Formula(("moving",), lambda q: q["mattr"], lambda p: p.window),
     **{f"duplicate_{n}gram_share": _duplicate(n) for n in range(2, 11)},
     **{f"top_{n}gram_share": _top(n) for n in range(2, 5)},
+    "characters": _formula("characters", _characters, 0),
+    "digit_share": _of_characters("digits"),
+    "upper_share": _of_characters("upper"),
+    "punctuation_share": _of_characters("punctuation"),
+    "non_ascii_share": _of_characters("non_ascii"),
+    "whitespace_share": _of_characters("white_space"),
+    "longest_run": _formula("characters", lambda q: _characters(q, "longest_run"), 0),
+    "sentences": _formula("sentences", lambda q: q["sentences"], 0),
+    "mean_sentence_length": _formula("sentences", lambda q: q["words"] / q["sentences"]),
+    "flesch_reading_ease": _formula("sentences syllables", _reading_ease),
+    "flesch_kincaid_grade": _formula("sentences syllables", _grade),
+    "duplicate_line_share": _part_share("line"),
+    "duplicate_line_character_share": _part_character_share("line"),
+    "duplicate_paragraph_share": _part_share("paragraph"),
+    "duplicate_paragraph_character_share": _part_character_share("paragraph"),
+    "compression_ratio": _unless_empty(("compression",), lambda q: q["bytes"] / q["compressed_bytes"]),
+    "stop_word_share": _formula("stop", lambda q: q["stop_words"] / q["words"]),
     "copied_share": _formula("copied", lambda q: q["copied"] / q["words"]),
 }

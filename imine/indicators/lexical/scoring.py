@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
+from functools import partial
+from itertools import chain
 from typing import Any
 
 import numpy as np
 import polars as pl
 
 from imine.columns.lexical import LEXICAL, MEASURES, Side, split_name
+from imine.columns.parameters import PARAMETERS_OF, LexicalParameters
 from imine.errors import UnknownIndicatorError
 from imine.indicators.lexical.engine import measure_column
 from imine.indicators.lexical.formulas import FORMULAS, Formula
-from imine.indicators.lexical.parameters import LexicalParameters
 from imine.indicators.lexical.scratch import Outputs
 
 SPLITTER = "imine-words"
@@ -64,16 +67,21 @@ def measure_text(
         raise ValueError("copied_share needs the prompts, as many as there are texts")
     passes = dict.fromkeys(["words", *(p for f in formulas.values() for p in f.passes)])
     parts = []
-    for start in range(0, max(len(text), 1), _ROWS_AT_ONCE):
-        rows = slice(start, start + _ROWS_AT_ONCE)
-        beside = None if prompt is None else prompt[rows]
-        quantities = measure_column(text[rows], passes, parameters, prompt=beside, threads=threads)
-        parts.append(
-            pl.DataFrame(
-                [s for n, f in formulas.items() for s in _column(n, f, quantities, parameters, what)]
-            )
-        )
+    with ThreadPoolExecutor(_workers(threads)) as pool:
+        for start in range(0, max(len(text), 1), _ROWS_AT_ONCE):
+            rows = slice(start, start + _ROWS_AT_ONCE)
+            beside = None if prompt is None else prompt[rows]
+            quantities = measure_column(text[rows], passes, parameters, prompt=beside, threads=threads)
+            reasons = _Reasons(quantities["words"], what)
+            made = partial(_column, quantities=quantities, parameters=parameters, reasons=reasons)
+            parts.append(pl.DataFrame(chain.from_iterable(pool.map(made, formulas, formulas.values()))))
     return pl.concat(parts)
+
+
+def _workers(threads: int | None) -> int:
+    from imine_kernels.jit import default_threads
+
+    return default_threads() if threads is None else threads
 
 
 def _formula(measure: str) -> Formula:
@@ -85,29 +93,54 @@ def _formula(measure: str) -> Formula:
 
 
 def _column(
-    name: str, formula: Formula, quantities: Outputs, parameters: LexicalParameters, what: str
+    name: str, formula: Formula, quantities: Outputs, parameters: LexicalParameters, reasons: _Reasons
 ) -> list[pl.Series]:
-    least, words = formula.least(parameters), quantities["words"]
+    least = formula.least(parameters)
     with np.errstate(divide="ignore", invalid="ignore"):
         values = formula.value(quantities)
-    absent = (words < max(least, 0)) | ~np.isfinite(values)
-    dtype = getattr(pl, MEASURES[name].dtype)
-    if not absent.any():
-        nothing = pl.Series(f"{name}__why", [None], dtype=pl.String)
-        return [pl.Series(name, values, dtype=dtype), nothing.new_from_index(0, len(values))]
-    # A reason for each number of words below the least, then the other two: a string made for each row would cost
-    # more than all the measures.
-    reasons = [f"{what} has {n} word{'' if n == 1 else 's'}, fewer than {least}" for n in range(least)]
-    reasons += [f"{what} is null", formula.otherwise.format(what=what)]
-    number = np.where(words < 0, least, np.where(words < least, words, least + 1)).astype(np.uint32)
-    why = pl.Series(f"{name}__why", reasons).gather(_masked("number", number, ~absent))
-    return [_masked(name, values, absent).cast(dtype), why]
+    absent = (quantities["words"] < max(least, 0)) | ~np.isfinite(values)
+    column = _masked(name, values, absent) if absent.any() else pl.Series(name, values)
+    why = reasons.of(absent, least, formula.otherwise)
+    return [column.cast(getattr(pl, MEASURES[name].dtype)), why.alias(f"{name}__why")]
+
+
+class _Reasons:
+    """Why rows have no value: for each number of words below the least, for a null text, and otherwise.
+
+    A string made for each row would cost more than all measures, so a row picks one of few; and most measures have
+    none in the same rows, so that a column is made once.
+    """
+
+    def __init__(self, words: np.ndarray, what: str) -> None:
+        self._words, self._what = words, what
+        self._made: dict[tuple[int, str], tuple[np.ndarray, pl.Series]] = {}
+
+    def of(self, absent: np.ndarray, least: int, otherwise: str) -> pl.Series:
+        """The reasons of the absent rows, null for the others."""
+        made = self._made.get((least, otherwise))
+        if made is None or not np.array_equal(made[0], absent):
+            made = self._made[least, otherwise] = absent, self._make(absent, least, otherwise)
+        return made[1]
+
+    def _make(self, absent: np.ndarray, least: int, otherwise: str) -> pl.Series:
+        if not absent.any():
+            return pl.Series([None], dtype=pl.String).new_from_index(0, len(absent))
+        words, what = self._words, self._what
+        reasons = [f"{what} has {n} word{'' if n == 1 else 's'}, fewer than {least}" for n in range(least)]
+        reasons += [f"{what} is null", otherwise.format(what=what)]
+        number = np.where(words < 0, least, np.where(words < least, words, least + 1)).astype(np.uint32)
+        return pl.Series(reasons).gather(_masked("number", number, ~absent))
 
 
 def _masked(name: str, values: np.ndarray, absent: np.ndarray) -> pl.Series:
     import pyarrow as pa
 
-    return pl.Series(name, pa.array(values, mask=absent))
+    # Not pa.array(values, mask=absent), which imports pandas where that is installed.
+    valid = pa.py_buffer(np.packbits(~absent, bitorder="little"))
+    data = pa.py_buffer(np.ascontiguousarray(values))
+    return pl.Series(
+        name, pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(values), [valid, data])
+    )
 
 
 def score_lexical(
@@ -216,5 +249,19 @@ def lexical_fingerprint(name: str, parameters: LexicalParameters | None = None) 
         "version": MEASURES[measure].version,
         "splitter": f"{SPLITTER}/{SPLITTER_VERSION}",
         "unicode": UNICODE_VERSION,
-        **{key: chosen[key] for key in FORMULAS[measure].parameters},
+        **{key: chosen[key] for key in PARAMETERS_OF.get(measure, ())},
+        **_made_with(measure),
     }
+
+
+def _made_with(measure: str) -> dict[str, Any]:
+    """What else the numbers of a measure depend on."""
+    if measure == "compression_ratio":
+        from imine.indicators.lexical.compression import ZLIB_LEVEL, zlib_version
+
+        return {"compressor": zlib_version(), "level": ZLIB_LEVEL}
+    if measure == "stop_word_share":
+        from imine.indicators.stop_words import STOP_WORDS_VERSION
+
+        return {"stop_words": STOP_WORDS_VERSION}
+    return {}

@@ -36,3 +36,15 @@ class LexicalParameters:
         for name in ("min_words", "shortest_factor", "draws", "window"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, and is {getattr(self, name)}")
+
+
+_FACTORS = ("threshold", "min_words", "shortest_factor")
+# The parameters that matter to a measure; the others have none.
+PARAMETERS_OF: dict[str, tuple[str, ...]] = {
+    "mtld": ("threshold", "min_words"),
+    "mtld_lexical_diversity": _FACTORS,
+    "mtld_ma_bid": _FACTORS,
+    "mtld_ma_wrap": _FACTORS,
+    "hdd": ("draws",),
+    "mattr": ("window",),
+}
