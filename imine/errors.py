@@ -28,6 +28,10 @@ class ModelNotFoundError(ImineError):
     """A model is not at hand; the message says how to get it."""
 
 
+class ModelError(ImineError):
+    """A model cannot be used for what it was asked for; the message says why."""
+
+
 class UnknownIndicatorError(ImineError):
     """An indicator name that is not in the registry."""
 

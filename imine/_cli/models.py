@@ -1,12 +1,16 @@
-"""``imine models``: the embedded models."""
+"""``imine models``: what is known by name, what is here, and how it is fetched and converted."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import typer
 
 from imine.progress import LineProgress
 
-sub = typer.Typer(help="The embedded models: list, get, path.", no_args_is_help=True, rich_markup_mode=None)
+sub = typer.Typer(
+    help="Models by name: list, get, convert, path.", no_args_is_help=True, rich_markup_mode=None
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -16,7 +20,7 @@ def register(app: typer.Typer) -> None:
 
 @sub.command("list")
 def list_models() -> None:
-    """List the embedded models, and whether they are in the cache folder.
+    """List the models known by name, and whether they are in the cache folder.
 
     Example: imine models list
     """
@@ -24,24 +28,49 @@ def list_models() -> None:
     from imine.indicators.models import MODELS, cache_dir, model_path
 
     for spec in MODELS.values():
+        verb = "convert" if spec.weights == "pickle" else "get"
         try:
             where = str(model_path(spec.name))
         except ModelNotFoundError:
-            where = f"not here; imine models get {spec.name} fetches {spec.megabytes} MB"
-        typer.echo(f"{spec.name:18} {spec.kind:17} {spec.licence:11} {spec.origin}\n{'':18} {where}")
+            where = f"not here; imine models {verb} {spec.name} fetches {spec.size}"
+        licence = spec.licence or "no licence"
+        typer.echo(f"{spec.name:21} {spec.kind:17} {licence:13} {spec.origin}\n{'':21} {where}")
     typer.echo(f"cache folder: {cache_dir()} (IMINE_CACHE names another)")
 
 
 @sub.command()
-def get(names: list[str] = typer.Argument(None, help="Names; all where none is given.")) -> None:
-    """Fetch and convert embedded models once, into the cache folder.
+def get(
+    names: list[str] = typer.Argument(
+        None,
+        help="Names, or ids on the Hugging Face hub (owner/name); the embedded models where none is given.",
+    ),
+) -> None:
+    """Fetch models once into the cache folder; of a hub, safetensors only.
 
     Example: imine models get smollm2-135m
     """
-    from imine.indicators.models import MODELS, get_model
+    from imine.indicators.models import EMBEDDED, get_model
 
-    for name in names or list(MODELS):
+    for name in names or EMBEDDED:
         get_model(name, LineProgress())
+
+
+@sub.command()
+def convert(
+    source: str = typer.Argument(..., help="A name, an id on the hub, a folder, or a GGUF file."),
+    output: Path | None = typer.Option(
+        None, "-o", "--output", help="New folder; for a name or id by default the cache folder."
+    ),
+) -> None:
+    """Convert a model to safetensors once: GGUF dequantised, or the tensors of a pickle.
+
+    A pickle is read by torch's restricted unpickler, which makes tensors and refuses everything else.
+
+    Example: imine models convert unieval-dialog
+    """
+    from imine.indicators.models import convert_model
+
+    typer.echo(convert_model(source, output, LineProgress()))
 
 
 @sub.command()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -29,6 +29,10 @@ def score(
     rule: Annotated[str, typer.Option("--rule", help="Score what this rule needs, in its way.")] = "",
     model: Annotated[str, typer.Option("--model", help="Causal model: name or folder.")] = "",
     template: Annotated[str, typer.Option("--template", help="Prompt template: alpaca or plain.")] = "",
+    reward_model: Annotated[str, typer.Option("--reward-model", help="Reward model: name or folder.")] = "",
+    unieval_model: Annotated[
+        str, typer.Option("--unieval-model", help="UniEval's dialogue evaluator: name or folder.")
+    ] = "",
     max_tokens: Annotated[
         int, typer.Option("--max-tokens", help="Longest prompt and response together.")
     ] = 0,
@@ -53,7 +57,14 @@ def score(
     from imine.records.storage import side_path
 
     names = [name.strip() for name in indicators.split(",") if name.strip()]
-    settings, wanted = _settings(rule, names, model, template, max_tokens, cache)
+    changes: dict[str, str | int] = {
+        "model": model,
+        "template": template,
+        "max_tokens": max_tokens,
+        "reward_model": reward_model,
+        "unieval_model": unieval_model,
+    }
+    settings, wanted = _settings(rule, names, changes, cache)
     check_models(expand_indicators(wanted), settings)
     if output.suffix.lower() != ".parquet":
         raise FormatError(f"{output}: a side-car of scores is a parquet file; let its name end in .parquet")
@@ -71,13 +82,13 @@ def score(
             if isinstance(mean, float) and isinstance(median, float)
             else "no value"
         )
-        typer.echo(f"  {name:14} {middle}, {column.null_count():,} null")
+        typer.echo(f"  {name:17} {middle}, {column.null_count():,} null")
     stages = {"reading": reading} | scores.timings
     typer.echo(f"Time: {options.times(stages)}")
 
 
 def _settings(
-    rule: str, names: list[str], model: str, template: str, max_tokens: int, cache: bool
+    rule: str, names: list[str], changes: dict[str, str | int], cache: bool
 ) -> tuple[ScoreSettings, list[str] | None]:
     from dataclasses import replace
 
@@ -91,10 +102,5 @@ def _settings(
         loaded = load_rule(rule)
         check_available(loaded)
         settings, wanted = settings_for_rule(loaded), [*loaded.indicators, *names]
-    if model:
-        settings = replace(settings, model=model)
-    if template:
-        settings = replace(settings, template=template)
-    if max_tokens:
-        settings = replace(settings, max_tokens=max_tokens)
-    return replace(settings, cache=cache), wanted
+    given: dict[str, Any] = {name: value for name, value in changes.items() if value}
+    return replace(settings, **given, cache=cache), wanted

@@ -7,14 +7,18 @@ import difflib
 from imine.columns.lexical import LEXICAL, find_lexical_column
 from imine.columns.likelihood import LIKELIHOOD
 from imine.columns.neighbors import NEIGHBORS, find_neighbor_column
+from imine.columns.reward import REWARD
 from imine.columns.spec import ColumnSpec
 from imine.columns.tokens import TOKENS
+from imine.columns.unieval import UNIEVAL
 from imine.errors import UnknownIndicatorError
 
 __all__ = ["COLUMNS", "DEFAULT_INDICATORS", "ColumnSpec", "find_column", "require_column"]
 
 # The columns that are listed; a measure of another side, or another rank of neighbour, is found by its name.
-COLUMNS: dict[str, ColumnSpec] = {spec.name: spec for spec in (*LEXICAL, *TOKENS, *LIKELIHOOD, *NEIGHBORS)}
+COLUMNS: dict[str, ColumnSpec] = {
+    spec.name: spec for spec in (*LEXICAL, *TOKENS, *LIKELIHOOD, *NEIGHBORS, *REWARD, *UNIEVAL)
+}
 
 # What is scored where nothing is asked for: the cheap indicators of InstructMining, with the embedded models.
 DEFAULT_INDICATORS = (

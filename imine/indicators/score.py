@@ -173,6 +173,7 @@ def check_models(names: Sequence[str], settings: ScoreSettings) -> None:
     Raises:
         MissingExtraError: torch or transformers is not installed.
         ModelNotFoundError: models are not there; the message names them all, the indicators and how to get them.
+        ModelError: a model is not of the kind that it is needed for.
     """
     from imine.indicators.models import check_extra, model_path
 
@@ -189,6 +190,8 @@ def check_models(names: Sequence[str], settings: ScoreSettings) -> None:
             absent.append(f"{', '.join(indicators)}: {error}")
     if absent:
         raise ModelNotFoundError("nothing was done, since models are missing.\n" + "\n".join(absent))
+    for group in dict.fromkeys(require_column(name).group for name in names):
+        STAGES[group].check(settings)
 
 
 def planned_fingerprints(names: Sequence[str], settings: ScoreSettings) -> dict[str, dict[str, Any]]:

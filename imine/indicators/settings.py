@@ -20,6 +20,8 @@ class ScoreSettings:
         template: name of the prompt template, a key of ``TEMPLATES``.
         max_tokens: longest prompt and response together that the causal model sees.
         encoder: name or folder of the sentence encoder (neighbours).
+        reward_model: name or folder of the reward model (reward).
+        unieval_model: name or folder of the yes-or-no judge (naturalness, coherence, understandability).
         reference: the set among which neighbours are looked for; ``None`` for the pool itself.
         cache: whether scores of models are kept on disk, in the folder that ``IMINE_CACHE`` names.
 
@@ -32,6 +34,8 @@ class ScoreSettings:
     template: str = "alpaca"
     max_tokens: int = 256
     encoder: str = "all-minilm-l6-v2"
+    reward_model: str = "oasst-rm-pythia-1.4b"
+    unieval_model: str = "unieval-dialog"
     reference: ReferenceSet | None = None
     cache: bool = True
 
@@ -70,6 +74,9 @@ def settings_from_fingerprints(
 def _with_fingerprint(
     settings: ScoreSettings, fingerprint: dict[str, Any], reference: Path | None
 ) -> ScoreSettings:
+    for judge in ("reward_model", "unieval_model"):
+        if judge in fingerprint:
+            return replace(settings, **{judge: fingerprint[judge]["name"]})
     if "tokenizer" in fingerprint:
         settings = replace(settings, model=fingerprint["tokenizer"]["name"])
     if "model" in fingerprint:

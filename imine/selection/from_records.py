@@ -20,14 +20,6 @@ if TYPE_CHECKING:
     from imine.indicators.score import Scores
     from imine.progress import Progress
 
-# Indicators of the published rules that nothing here computes, with the model that they are defined by.
-_MODELS_ELSEWHERE = {
-    "reward": "OpenAssistant/oasst-rm-2.1-pythia-1.4b-epoch-2.5",
-    "naturalness": "MingZhong/unieval-dialog",
-    "coherence": "MingZhong/unieval-dialog",
-    "understandability": "MingZhong/unieval-dialog",
-}
-
 
 def select(
     data: pl.DataFrame,
@@ -106,21 +98,18 @@ def check_available(rule: Rule, scored: Sequence[str] = ()) -> None:
         scored: columns of the scores at hand.
 
     Raises:
-        IndicatorUnavailableError: names the indicators, their models, and what to do.
+        IndicatorUnavailableError: names the indicators, and what to do.
 
     Examples:
         >>> from imine.rules import load_rule
-        >>> check_available(load_rule("instructmining-v1"), scored=["reward"])
+        >>> check_available(load_rule("instructmining-v1"))
     """
     absent = [name for name in rule.indicators if name not in scored and not find_column(name)]
     if not absent:
         return
-    width = max(len(name) for name in absent)
-    lines = [f"  {name:<{width}}  {_MODELS_ELSEWHERE.get(name, 'model unknown here')}" for name in absent]
     raise IndicatorUnavailableError(
-        f"rule {rule.name!r} needs indicators that this version of imine cannot compute. "
-        "Nothing was done. Indicator and model:\n" + "\n".join(lines) + "\n"
-        "Score them elsewhere into a parquet file with the columns id and "
+        f"rule {rule.name!r} needs indicators that this version of imine cannot compute: {', '.join(absent)}. "
+        "Nothing was done. Score them elsewhere into a parquet file with the columns id and "
         + ", ".join(absent)
         + ", and pass it on (imine select --scores FILE), or choose another rule (imine rules)."
     )

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from imine.columns import COLUMNS, find_column
 from imine.errors import FormatError, StudyConfigError
-from imine.indicators.models import MODELS
+from imine.indicators.models import is_model_name
 from imine.indicators.templates import TEMPLATES
 from imine.records.conversations import Turns
 from imine.records.layouts import parse_format
@@ -229,7 +229,7 @@ class Study:
         return self.path.parent / path
 
     def resolve_model(self, name: str) -> str:
-        """A model of the study file as seen from here: the name of an embedded one stays, a folder is resolved.
+        """A model of the study file as seen from here: a name stays, a folder is resolved.
 
         Examples:
             >>> config = {"name": "a", "out": "o", "design": {"subsets": 2, "examples": 3}}
@@ -238,7 +238,7 @@ class Study:
             >>> study.resolve_model("smollm2-135m"), study.resolve_model("models/own")
             ('smollm2-135m', 'studies/models/own')
         """
-        return name if name in MODELS else str(self.resolve(Path(name)))
+        return name if is_model_name(name) else str(self.resolve(Path(name)))
 
     @property
     def out(self) -> Path:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from imine.indicators.stages import lexical, likelihood, neighbors, tokens
+from imine.indicators.stages import lexical, likelihood, neighbors, reward, tokens, unieval
 from imine.indicators.stages.stage import Column, Stage
 
 __all__ = ["STAGES", "Column", "Stage"]
 
 STAGES: dict[str, Stage] = {
-    stage.name: stage for stage in (lexical.STAGE, tokens.STAGE, likelihood.STAGE, neighbors.STAGE)
+    module.STAGE.name: module.STAGE for module in (lexical, tokens, likelihood, neighbors, reward, unieval)
 }

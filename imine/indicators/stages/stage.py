@@ -19,6 +19,10 @@ def _none(_: ScoreSettings) -> tuple[str, ...]:
     return ()
 
 
+def _nothing(_: ScoreSettings) -> None:
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class Stage:
     """How a group of indicators is computed.
@@ -28,9 +32,11 @@ class Stage:
         run: from records, names of the group, settings and progress to a column for each name.
         plan: the fingerprint that :attr:`run` would give a name; what only the records tell may be left out.
         models: names or folders of the models that it loads, checked before any work.
+        check: what else of the settings is to be checked before any work, once the models are there; it raises.
     """
 
     name: str
     run: Callable[[pl.DataFrame, list[str], ScoreSettings, Progress], dict[str, Column]]
     plan: Callable[[str, ScoreSettings], dict[str, Any]]
     models: Callable[[ScoreSettings], tuple[str, ...]] = _none
+    check: Callable[[ScoreSettings], None] = _nothing

@@ -1,0 +1,200 @@
+"""Models in memory, from safetensors only; code that comes with a model is never run."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from imine.errors import MissingExtraError, ModelError
+from imine.indicators.models.hashing import model_sha256, tokenizer_file
+from imine.indicators.models.places import model_path
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A model in memory.
+
+    Attributes:
+        model: the torch module, in evaluation mode.
+        tokenizer: its transformers tokenizer.
+        name: name or folder it was asked for by.
+        sha256: content hash of the weights.
+    """
+
+    model: Any
+    tokenizer: Any
+    name: str
+    sha256: str
+
+
+def check_extra(what: str = "models") -> None:
+    """Fail, without importing anything, where the extra ``models`` is not installed.
+
+    Raises:
+        MissingExtraError: names the packages and the install line.
+    """
+    absent = [
+        name for name in ("torch", "transformers", "safetensors") if importlib.util.find_spec(name) is None
+    ]
+    if absent:
+        raise MissingExtraError(
+            f'{what}: {", ".join(absent)} not installed; they come with the extra: pip install "imine[models]"'
+        )
+
+
+def import_transformers() -> Any:
+    """The package transformers, told to be quiet.
+
+    Raises:
+        MissingExtraError: torch or transformers is not installed.
+    """
+    check_extra()
+    import torch
+
+    # Where deepspeed is installed, transformers imports it, which tells standard output that there is only a CPU.
+    if not torch.cuda.is_available():
+        os.environ.setdefault("DS_ACCELERATOR", "cpu")
+    import transformers
+
+    transformers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.set_verbosity_error()
+    return transformers
+
+
+def device() -> Any:
+    """The accelerator, where there is one, else the CPU."""
+    import torch
+
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def judge_dtype() -> str:
+    """Number type in which judges (reward, UniEval) run here: ``bfloat16`` on an accelerator that has it.
+
+    Raises:
+        MissingExtraError: torch is not installed.
+    """
+    check_extra()
+    import torch
+
+    return "bfloat16" if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "float32"
+
+
+def load_fast_tokenizer(name_or_path: str) -> Any:
+    """A model's tokenizer of the library tokenizers: no seconds of importing transformers for a count of tokens.
+
+    Raises:
+        ModelNotFoundError: the model is not there, or has no ``tokenizer.json``.
+    """
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(tokenizer_file(name_or_path)))
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer
+
+
+def load_tokenizer(name_or_path: str) -> Any:
+    """The tokenizer of a model, without its weights.
+
+    Raises:
+        ModelNotFoundError: the model is not there.
+        MissingExtraError: transformers is not installed.
+    """
+    folder = model_path(name_or_path)
+    return import_transformers().AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+
+
+def load_causal_lm(name_or_path: str = "smollm2-135m") -> LoadedModel:
+    """A causal language model with its tokenizer, from safetensors, in float32.
+
+    Raises:
+        ModelNotFoundError: the model is not there.
+        ModelError: it is of another kind.
+        MissingExtraError: torch or transformers is not installed.
+    """
+    loaded = _load(name_or_path, "AutoModelForCausalLM")
+    if loaded.tokenizer.pad_token_id is None:
+        loaded.tokenizer.pad_token = loaded.tokenizer.eos_token
+    return loaded
+
+
+def load_encoder(name_or_path: str = "all-minilm-l6-v2") -> LoadedModel:
+    """A sentence encoder with its tokenizer, from safetensors, in float32.
+
+    Raises:
+        ModelNotFoundError: the model is not there.
+        ModelError: it is of another kind.
+        MissingExtraError: torch or transformers is not installed.
+    """
+    return _load(name_or_path, "AutoModel")
+
+
+def load_classifier(name_or_path: str, dtype: str = "float32") -> LoadedModel:
+    """A model with a head over whole texts (a reward model), with its tokenizer, from safetensors.
+
+    Args:
+        name_or_path: name or folder of the model.
+        dtype: number type of its weights.
+
+    Raises:
+        ModelNotFoundError: the model is not there.
+        ModelError: it is of another kind, or lacks weights of the head.
+        MissingExtraError: torch or transformers is not installed.
+    """
+    import_transformers()
+    from imine.indicators.gpt_neox_reward import register_architecture
+
+    register_architecture()
+    return _load(name_or_path, "AutoModelForSequenceClassification", dtype, whole=True)
+
+
+def load_seq2seq(name_or_path: str, dtype: str = "float32") -> LoadedModel:
+    """An encoder-decoder (a T5 that answers yes or no), with its tokenizer, from safetensors.
+
+    Args:
+        name_or_path: name or folder of the model.
+        dtype: number type of its weights.
+
+    Raises:
+        ModelNotFoundError: the model is not there.
+        ModelError: it is of another kind, or lacks weights.
+        MissingExtraError: torch or transformers is not installed.
+    """
+    return _load(name_or_path, "AutoModelForSeq2SeqLM", dtype, whole=True)
+
+
+def _load(name_or_path: str, auto_class: str, dtype: str = "float32", whole: bool = False) -> LoadedModel:
+    folder = model_path(name_or_path)
+    transformers = import_transformers()
+    import torch
+
+    try:
+        model, report = getattr(transformers, auto_class).from_pretrained(
+            folder,
+            dtype=getattr(torch, dtype),
+            use_safetensors=True,
+            trust_remote_code=False,
+            output_loading_info=True,
+        )
+    except ValueError as error:
+        raise ModelError(_misfit(folder, auto_class, error)) from error
+    if whole and (absent := sorted(report["missing_keys"])):
+        raise ModelError(
+            f"{folder} has no weights for {', '.join(absent[:3])}: it was not saved as a model of this kind "
+            f"({type(model).__name__}), and random numbers would stand for them"
+        )
+    return LoadedModel(
+        model.eval().to(device()), load_tokenizer(name_or_path), name_or_path, model_sha256(folder)
+    )
+
+
+def _misfit(folder: Path, auto_class: str, error: Exception) -> str:
+    reason = str(error).strip().splitlines()[0]
+    return (
+        f"{folder} cannot be loaded as {auto_class.removeprefix('AutoModel').removeprefix('For') or 'an encoder'}: "
+        f"{reason} (code that comes with a model is never run)"
+    )

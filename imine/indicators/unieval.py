@@ -1,0 +1,198 @@
+"""UniEval's dialogue evaluator: a T5 that is asked a yes-or-no question about a response.
+
+Zhong et al. (2022), Towards a Unified Multi-Dimensional Evaluator for Text Generation, arXiv 2210.07197; questions and
+layout as its weights were trained on them (maszhongming/UniEval: utils.py, metric/scorer.py).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import polars as pl
+
+from imine.columns import require_column
+from imine.errors import ModelError
+from imine.indicators.cache import ScoreStore
+from imine.indicators.judging import JudgeInput, judge_rows, judged_column, padded
+from imine.indicators.models import LoadedModel
+from imine.progress import Progress
+
+MAX_TOKENS = 1024
+"""Longest input, the end-of-text token included."""
+
+QUESTIONS = {
+    "naturalness": "question: Is this a natural response in the dialogue? </s> response: {response}",
+    "coherence": (
+        "question: Is this a coherent response given the dialogue history? </s> response: {response}"
+        " </s> dialogue history: {history}"
+    ),
+    "understandability": "question: Is this an understandable response in the dialogue? </s> response: {response}",
+}
+"""Input of each dimension."""
+
+_EMPTY = "the response is empty"
+_NO_HISTORY = "the example has no dialogue history: instruction and input are empty"
+_NO_ROOM = f"the response leaves no room for the dialogue history in {MAX_TOKENS:,} tokens"
+# As imine.records writes the earlier turns of a conversation into the input.
+_SPEAKER = re.compile(r"(?:\A|\n\n)(?:User|Assistant|System|Tool): ")
+
+
+def unieval_fingerprint(
+    name: str, model_name: str, model_sha256: str, tokenizer_sha256: str, dtype: str
+) -> dict[str, Any]:
+    """What makes a column of one of UniEval's dimensions."""
+    return {
+        "indicator": name,
+        "version": require_column(name).version,
+        "unieval_model": {"name": model_name, "sha256": model_sha256, "tokenizer_sha256": tokenizer_sha256},
+        "question": {"name": name, "sha256": hashlib.sha256(QUESTIONS[name].encode()).hexdigest()[:16]},
+        "max_tokens": MAX_TOKENS,
+        "dtype": dtype,
+    }
+
+
+def dialogue_history(instruction: str, input: str) -> str:
+    """The turns before a response, parted by a line break and ended by two; empty where there are none.
+
+    Args:
+        instruction: the last thing that was asked.
+        input: earlier turns as :func:`imine.read` writes them (``User: ...``, ``Assistant: ...``), which come before
+            the instruction; or the context of a single-turn example, which comes after it.
+
+    Examples:
+        >>> dialogue_history("And in winter?", "User: Is it cold there?\\n\\nAssistant: Not in summer.")
+        'Is it cold there?\\nNot in summer.\\nAnd in winter?\\n\\n'
+        >>> dialogue_history("Translate.", "Guten Tag"), dialogue_history(" ", "")
+        ('Translate.\\nGuten Tag\\n\\n', '')
+    """
+    earlier = _SPEAKER.split(input)[1:] if _SPEAKER.match(input) else []
+    turns = [*earlier, instruction] if earlier else [instruction, input]
+    said = [turn for turn in turns if turn.strip()]
+    return "\n".join(said) + "\n\n" if said else ""
+
+
+def score_unieval(
+    frame: pl.DataFrame,
+    keys: list[str],
+    name: str,
+    load: Callable[[], LoadedModel],
+    *,
+    store: ScoreStore,
+    progress: Progress,
+) -> pl.DataFrame:
+    """One of UniEval's dimensions of every row; what the store has is not computed again.
+
+    Args:
+        frame: records, with ``instruction``, ``input`` and ``output``.
+        keys: content key of each row.
+        name: a key of :data:`QUESTIONS`.
+        load: gives the model; called only where something is missing.
+        store: where finished rows are kept.
+        progress: told of the tokens done, and of the rows that were cut.
+
+    Returns:
+        One row a row of ``frame``: ``value`` (Float64, 0 to 1) and ``why`` (String).
+
+    Raises:
+        ModelError: the model's tokenizer cannot tell yes from no.
+    """
+    missing = store.missing(keys)
+    if missing:
+        rows = frame.select("instruction", "input", "output")[missing]
+        loaded = load()
+        histories = [dialogue_history(a, b) for a, b in rows.select("instruction", "input").iter_rows()]
+        judge_rows(
+            encode_questions(loaded.tokenizer, name, rows["output"].to_list(), histories),
+            [keys[i] for i in missing],
+            yes_judge(loaded),
+            kind=name,
+            device=loaded.model.device.type,
+            store=store,
+            progress=progress,
+        )
+    return judged_column(store, keys, name, MAX_TOKENS, progress)
+
+
+def encode_questions(
+    tokenizer: Any, name: str, responses: Sequence[str], histories: Sequence[str]
+) -> list[JudgeInput]:
+    """Ask the question of a dimension about each response.
+
+    What does not fit is cut off at the end, as the original does: first of the history, then of the response. Where
+    nothing of the history is left there is no score of coherence.
+
+    Args:
+        tokenizer: the model's transformers tokenizer.
+        name: a key of :data:`QUESTIONS`.
+        responses, histories: texts, equally many.
+    """
+    rows = [JudgeInput([], why=_reason(name, *pair)) for pair in zip(responses, histories, strict=True)]
+    at = [i for i, row in enumerate(rows) if row.why is None]
+    if not at:
+        return rows
+    texts = [_ask(name, responses[i], histories[i]) for i in at]
+    for i, ids in zip(at, tokenizer(texts, truncation=False)["input_ids"], strict=True):
+        over = len(ids) - MAX_TOKENS
+        if over <= 0:
+            rows[i] = JudgeInput(list(ids))
+        elif name == "coherence" and _fills(tokenizer, responses[i]):
+            rows[i] = JudgeInput([], why=_NO_ROOM)
+        else:
+            rows[i] = JudgeInput([*ids[: MAX_TOKENS - 1], ids[-1]], cut=over)
+    return rows
+
+
+def _reason(name: str, response: str, history: str) -> str | None:
+    if not response.strip():
+        return _EMPTY
+    return _NO_HISTORY if name == "coherence" and not history else None
+
+
+def _ask(name: str, response: str, history: str) -> str:
+    # Not str.format: braces of the texts must survive.
+    before, _, rest = QUESTIONS[name].partition("{response}")
+    between, field, _ = rest.partition("{history}")
+    return f"{before}{response}{between}{history if field else ''}"
+
+
+def _fills(tokenizer: Any, response: str) -> bool:
+    """Whether question, response and the history's heading take all the room, the end-of-text token counted."""
+    return len(tokenizer(_ask("coherence", response, ""), truncation=False)["input_ids"]) >= MAX_TOKENS
+
+
+def yes_judge(loaded: LoadedModel) -> Callable[[list[JudgeInput]], Any]:
+    """P(Yes) / (P(Yes) + P(No)) at the first step of the decoder: a function from rows to a tensor (rows,).
+
+    Args:
+        loaded: an encoder-decoder. Its last layer is replaced by the two rows of it that are asked for, in float32.
+
+    Raises:
+        ModelError: yes and no begin with the same token.
+    """
+    import torch
+
+    yes, no = (loaded.tokenizer(word)["input_ids"][0] for word in ("Yes", "No"))
+    if yes == no:
+        raise ModelError(
+            f"{loaded.name}: its tokenizer begins Yes and No with the same token {yes}; UniEval has the tokenizer of T5"
+        )
+    model = loaded.model
+    head = model.get_output_embeddings().weight[[yes, no]].detach().float()
+    pad_id, start = model.config.pad_token_id or 0, model.config.decoder_start_token_id
+
+    class YesNo(torch.nn.Module):
+        def forward(self, states: Any) -> Any:
+            return torch.nn.functional.linear(states.float(), head)
+
+    model.set_output_embeddings(YesNo())
+
+    def judge(rows: list[JudgeInput]) -> Any:
+        first = torch.full((len(rows), 1), start, device=model.device)
+        with torch.inference_mode():
+            logits = model(**padded(rows, pad_id, model.device), decoder_input_ids=first).logits[:, 0]
+            return torch.sigmoid((logits[:, 0] - logits[:, 1]).double())
+
+    return judge
