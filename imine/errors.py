@@ -72,6 +72,10 @@ class SelectionError(ImineError):
     """A selection was asked for that cannot be made."""
 
 
+class BenchError(ImineError):
+    """Benchmarks cannot be run, or a stored run cannot be read; the message says why."""
+
+
 class FingerprintMismatchWarning(UserWarning):
     """A mismatch that was allowed; it is stored in the output."""
 
