@@ -32,7 +32,8 @@ class Scores:
     """Score columns of records.
 
     Attributes:
-        frame: ``id``, then for each indicator its column and ``<indicator>__why``, the reason of a null.
+        frame: ``id``, then for each indicator its column and ``<indicator>__why``, the reason of a null; where the
+            indicator may cut long examples also ``<indicator>__cut``, how many tokens were cut.
         fingerprints: by indicator, what made the column.
         timings: by stage (lexical, tokens, likelihood, neighbors), seconds.
     """
@@ -234,4 +235,6 @@ def _assemble(records: pl.DataFrame, names: list[str], columns: dict[str, Column
     for name in names:
         values = columns[name][0]
         series += [values["value"].alias(name), values["why"].alias(f"{name}__why")]
+        if "cut" in values.columns:
+            series.append(values["cut"].alias(f"{name}__cut"))
     return pl.DataFrame(series)
