@@ -74,6 +74,7 @@ def score(
     scores = score_records(records.frame, wanted, settings=settings, progress=progress)
     scores.write(output)
     typer.echo(f"{output}: {scores.frame.height:,} rows")
+    width = max(len(name) for name in scores.indicators)
     for name in scores.indicators:
         column = scores.frame[name]
         mean, median = column.cast(pl.Float64).mean(), column.cast(pl.Float64).median()
@@ -82,7 +83,7 @@ def score(
             if isinstance(mean, float) and isinstance(median, float)
             else "no value"
         )
-        typer.echo(f"  {name:17} {middle}, {column.null_count():,} null")
+        typer.echo(f"  {name:{width}}  {middle}, {column.null_count():,} null")
     stages = {"reading": reading} | scores.timings
     typer.echo(f"Time: {options.times(stages)}")
 

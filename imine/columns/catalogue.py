@@ -58,9 +58,9 @@ def page() -> str:
     lines = [
         "# Indicators",
         "",
-        "Made by `python tools/generate_indicator_docs.py` from the specs in `imine/columns/`; `imine indicators` prints",
-        "the same. In formulas n is the number of words, t of types, f the count of a type, c the length of a word.",
-        "A star marks what is scored where nothing is asked for.",
+        "Made by `python tools/generate_indicator_docs.py` from the specs in `imine/columns/`; `imine indicators`",
+        "prints the same. In formulas n is the number of words, t of types, f the count of a type, c the length of a",
+        "word. A star marks what is scored where nothing is asked for.",
     ]
     for group in dict.fromkeys(spec.group for spec in COLUMNS.values()):
         lines += ["", f"## {group}", "", _GROUPS.get(group, ""), ""]

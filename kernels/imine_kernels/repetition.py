@@ -29,32 +29,39 @@ def _repeated_words(ids, counts, first, stop, positions, classes):
 
 
 @kernel
-def _classify_pairs(positions, classes, found, table, numbers, counts):
+def _classify_pairs(positions, classes, found, table, numbers, counts, keys):
     """N-grams from two repeated (n - 1)-grams that stand one word apart: numbered in order of first occurrence.
 
     ``positions`` and ``classes`` are overwritten by those of the n-grams; their number and that of the classes.
     """
+    kept = 0
+    for k in range(found - 1):
+        # Which ones stand side by side is as good as random: nothing branches on it, here and below.
+        keys[kept] = ((classes[k] + 1) << 32) | classes[k + 1]
+        at = positions[k]
+        positions[kept] = at
+        kept += np.int64(positions[k + 1] == at + 1)
     size = 16
-    while size < 2 * found:
+    while size < 2 * kept:
         size *= 2
     for k in range(size):
         table[k] = _ZERO
-    mask, n_classes, kept = np.uint64(size - 1), 0, 0
-    for k in range(found - 1):
-        if positions[k + 1] != positions[k] + 1:
-            continue
-        key = (np.uint64(classes[k] + 1) << _HALF) | np.uint64(classes[k + 1])
+    for k in range(kept):
+        counts[k] = 0
+    mask, n_classes = np.uint64(size - 1), np.uint32(0)
+    for k in range(kept):
+        key = np.uint64(keys[k])
         slot = (key * _FACTOR) >> _HALF & mask
-        while table[slot] != _ZERO and table[slot] != key:
+        found_key = table[slot]
+        while (found_key != _ZERO) & (found_key != key):
             slot = (slot + _ONE) & mask
-        if table[slot] == _ZERO:
-            table[slot], numbers[slot], counts[n_classes] = key, n_classes, 0
-            n_classes += 1
-        number = np.int64(numbers[slot])
+            found_key = table[slot]
+        new, known = found_key == _ZERO, numbers[slot]
+        number = np.uint32(n_classes if new else known)
+        table[slot], numbers[slot], classes[k] = key, number, number
         counts[number] += 1
-        positions[kept], classes[kept] = positions[k], number
-        kept += 1
-    return kept, n_classes
+        n_classes = np.uint32(n_classes + np.uint32(new))
+    return kept, np.int64(n_classes)
 
 
 @kernel
@@ -154,7 +161,7 @@ def measure_repetition(
         found, n_classes = _repeated_words(id_of, count_of, first, stop, positions, classes), 0
         for n in range(2, LONGEST + 1):
             if found > 0:
-                found, n_classes = _classify_pairs(positions, classes, found, slots, numbers, grams)
+                found, n_classes = _classify_pairs(positions, classes, found, slots, numbers, grams, marks)
                 found, n_classes = _keep_repeated(positions, classes, found, grams, n_classes, marks)
             if n <= TOP:
                 value = (

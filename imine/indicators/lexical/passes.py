@@ -58,8 +58,7 @@ class Pass:
 
 
 def _words(block: Block) -> None:
-    block.out["words"][:] = block.words.per_row()
-    block.out["words"][block.lengths[: block.rows] < 0] = -1
+    block.out["words"][:] = np.where(block.lengths[: block.rows] < 0, -1, block.words.n_words)
 
 
 def _types(block: Block) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -20,8 +20,8 @@ SPLITTER = "imine-words"
 # Raised when the same text would give other words.
 SPLITTER_VERSION = 1
 
-# Rows whose prompt, or whole example, is joined into one text at once: what bounds the memory of it.
-_JOINED_ROWS = 1 << 15
+# Rows whose quantities, or whose joined texts, are held at once: what bounds the memory beside the result.
+_ROWS_AT_ONCE = 1 << 16
 _WHAT: dict[Side, str] = {"output": "response", "input": "prompt", "both": "example"}
 
 
@@ -63,11 +63,17 @@ def measure_text(
     if "copied_share" in formulas and (prompt is None or len(prompt) != len(text)):
         raise ValueError("copied_share needs the prompts, as many as there are texts")
     passes = dict.fromkeys(["words", *(p for f in formulas.values() for p in f.passes)])
-    quantities = measure_column(text, passes, parameters, prompt=prompt, threads=threads)
-    columns = []
-    for name, formula in formulas.items():
-        columns += _column(name, formula, quantities, parameters, what)
-    return pl.DataFrame(columns)
+    parts = []
+    for start in range(0, max(len(text), 1), _ROWS_AT_ONCE):
+        rows = slice(start, start + _ROWS_AT_ONCE)
+        beside = None if prompt is None else prompt[rows]
+        quantities = measure_column(text[rows], passes, parameters, prompt=beside, threads=threads)
+        parts.append(
+            pl.DataFrame(
+                [s for n, f in formulas.items() for s in _column(n, f, quantities, parameters, what)]
+            )
+        )
+    return pl.concat(parts)
 
 
 def _formula(measure: str) -> Formula:
@@ -81,27 +87,27 @@ def _formula(measure: str) -> Formula:
 def _column(
     name: str, formula: Formula, quantities: Outputs, parameters: LexicalParameters, what: str
 ) -> list[pl.Series]:
-    least = formula.least(parameters)
+    least, words = formula.least(parameters), quantities["words"]
     with np.errstate(divide="ignore", invalid="ignore"):
         values = formula.value(quantities)
-    words = pl.Series("words", quantities["words"])
-    frame = pl.DataFrame({"words": words, "value": values}).with_columns(
-        value=pl.when(pl.col("words") >= least).then("value")
-    )
-    if frame["value"].dtype == pl.Float64:
-        frame = frame.with_columns(pl.col("value").fill_nan(None))
-    plural = pl.when(pl.col("words") == 1).then(pl.lit("")).otherwise(pl.lit("s"))
-    why = (
-        pl.when(pl.col("value").is_not_null())
-        .then(pl.lit(None, pl.String))
-        .when(pl.col("words") < 0)
-        .then(pl.lit(f"{what} is null"))
-        .when(pl.col("words") < least)
-        .then(pl.format(what + " has {} word{}, fewer than " + str(least), pl.col("words"), plural))
-        .otherwise(pl.lit(formula.otherwise.format(what=what)))
-    )
-    both = frame.select(pl.col("value").alias(name), why.alias(f"{name}__why"))
-    return list(both)
+    absent = (words < max(least, 0)) | ~np.isfinite(values)
+    dtype = getattr(pl, MEASURES[name].dtype)
+    if not absent.any():
+        nothing = pl.Series(f"{name}__why", [None], dtype=pl.String)
+        return [pl.Series(name, values, dtype=dtype), nothing.new_from_index(0, len(values))]
+    # A reason for each number of words below the least, then the other two: a string made for each row would cost
+    # more than all the measures.
+    reasons = [f"{what} has {n} word{'' if n == 1 else 's'}, fewer than {least}" for n in range(least)]
+    reasons += [f"{what} is null", formula.otherwise.format(what=what)]
+    number = np.where(words < 0, least, np.where(words < least, words, least + 1)).astype(np.uint32)
+    why = pl.Series(f"{name}__why", reasons).gather(_masked("number", number, ~absent))
+    return [_masked(name, values, absent).cast(dtype), why]
+
+
+def _masked(name: str, values: np.ndarray, absent: np.ndarray) -> pl.Series:
+    import pyarrow as pa
+
+    return pl.Series(name, pa.array(values, mask=absent))
 
 
 def score_lexical(
@@ -114,7 +120,7 @@ def score_lexical(
     """The lexical indicators of every record.
 
     The prompt is ``instruction`` and ``input``, joined by a line break where there is an input; the whole example is
-    the prompt and the response, joined by a line break. They are joined for some ten thousand rows at a time; the
+    the prompt and the response, joined by a line break. They are joined for 65,536 rows at a time; the
     response is read where polars has it.
 
     Args:
@@ -168,17 +174,13 @@ def _measure_side(
     if side == "output" and "copied_share" not in measures:
         return measure_text(frame["output"], measures, parameters, what=_WHAT[side], threads=threads)
     parts = []
-    for part in _slices(frame):
+    for part in frame.iter_slices(_ROWS_AT_ONCE) if frame.height else [frame]:
         text = part["output"] if side == "output" else _joined(part, side)
         prompt = _joined(part, "input") if "copied_share" in measures else None
         parts.append(
             measure_text(text, measures, parameters, prompt=prompt, what=_WHAT[side], threads=threads)
         )
     return pl.concat(parts)
-
-
-def _slices(frame: pl.DataFrame) -> Iterable[pl.DataFrame]:
-    return frame.iter_slices(_JOINED_ROWS) if frame.height else [frame]
 
 
 def _joined(frame: pl.DataFrame, side: Side) -> pl.Series:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 class Words:
     """The words of one block of rows: hashes, lengths, numbers, counts.
 
-    The arrays belong to the block last read, and grow with the largest.
+    The arrays belong to the block last read, and grow with the largest. ``n_words`` are the words of its rows.
 
     Args:
         max_rows: rows of a block.
@@ -20,7 +20,7 @@ class Words:
     def __init__(self, max_rows: int) -> None:
         from imine_kernels.unicode_tables import word_tables
 
-        self.rows = 0
+        self.rows, self.n_words = 0, np.empty(0, dtype=np.int64)
         self._tables = word_tables()
         self.starts = np.empty(max_rows + 1, dtype=np.int64)
         self.offsets = np.zeros(max_rows + 1, dtype=np.int64)
@@ -71,7 +71,8 @@ class Words:
         find_words(self.folded, self.starts, rows, self._begins, self._ends, self.offsets)
         count = int(self.offsets[rows])
         hash_words(self.folded, self._begins, self._ends, count, self.hashes, self.characters)
-        longest = int(np.diff(self.offsets[: rows + 1]).max(initial=0))
+        self.n_words = self.offsets[1 : rows + 1] - self.offsets[:rows]
+        longest = int(self.n_words.max(initial=0))
         if longest > self.longest:
             self._grow_words(2 * longest)
 
@@ -92,10 +93,6 @@ class Words:
             self.lengths,
             self.squared_lengths,
         )
-
-    def per_row(self) -> NDArray[np.int64]:
-        """Words of every row of the block."""
-        return np.diff(self.offsets[: self.rows + 1])
 
 
 Outputs = dict[str, NDArray[Any]]
