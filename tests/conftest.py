@@ -7,7 +7,7 @@ import hypothesis
 import pytest
 
 from imine.errors import ModelNotFoundError
-from imine.indicators.models import MODELS, model_path
+from imine.indicators.models import EMBEDDED, model_path
 
 # Threads of OpenMP spin while they wait, and on a busy machine keep each other from working: tiny models suffer most.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -39,7 +39,7 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(scope="session")
 def embedded_models() -> None:
-    for name in MODELS:
+    for name in EMBEDDED:
         try:
             model_path(name)
         except ModelNotFoundError as error:

@@ -158,7 +158,7 @@ def test_a_rule_without_its_reference_says_so(
 
 
 def test_a_rule_that_cannot_be_computed_fails_before_any_work(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    own_cache: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("imine.records.read_records", None)
     message = main_fails(capsys, "select", "nowhere.jsonl", "--rule", "instructmining-v2", "--top", "9")

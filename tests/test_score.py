@@ -11,7 +11,7 @@ from imine.columns import DEFAULT_INDICATORS, require_column
 from imine.errors import CacheWarning, FormatError, ModelNotFoundError, UnknownIndicatorError
 from imine.indicators.cache import ScoreStore
 from imine.indicators.models import (
-    MODELS,
+    EMBEDDED,
     load_fast_tokenizer,
     load_tokenizer,
     model_sha256,
@@ -214,7 +214,7 @@ def test_lengths_by_the_embedded_tokenizers_are_those_of_transformers(embedded_m
         "<|im_end|>",
         "e\u0301 \u1e69\U0001f9ec",
     ]
-    for name in MODELS:
+    for name in EMBEDDED:
         ids = load_tokenizer(name)(texts, add_special_tokens=False, truncation=False)["input_ids"]
         assert count_tokens(pl.Series(texts), load_fast_tokenizer(name)).to_list() == [
             len(one) for one in ids

@@ -14,6 +14,7 @@ from imine.errors import (
     FingerprintMismatchError,
     FingerprintMismatchWarning,
     IndicatorUnavailableError,
+    ModelNotFoundError,
     RuleError,
     SelectionError,
 )
@@ -244,24 +245,31 @@ def test_mismatch_is_an_error_or_a_stored_warning(rule, scores, data):
     assert "threshold is 0.8, the rule expects 0.72" in selection.notes[0]
 
 
-def test_unavailable_indicators_fail_before_any_work(data, monkeypatch):
-    monkeypatch.setitem(sys.modules, "imine.indicators.score", None)
-    with pytest.raises(IndicatorUnavailableError) as caught:
+def test_missing_models_of_a_published_rule_fail_before_any_work(data, own_cache):
+    with pytest.raises(ModelNotFoundError, match="nothing was done") as caught:
         imine.select(data, "instructmining-v2", top=1)
     message = str(caught.value)
     for part in (
-        "reward             OpenAssistant/oasst-rm-2.1-pythia-1.4b-epoch-2.5",
-        "naturalness        MingZhong/unieval-dialog",
-        "--scores",
+        "reward: the model oasst-rm-pythia-1.4b (OpenAssistant/oasst-rm-2.1-pythia-1.4b-epoch-2.5",
+        "understandability, naturalness, coherence: the model unieval-dialog (MingZhong/unieval-dialog",
+        "imine models convert unieval-dialog",
     ):
         assert part in message
 
 
-def test_side_car_may_hold_what_cannot_be_computed(data):
+def test_unknown_indicators_fail_before_any_work(data, monkeypatch):
+    monkeypatch.setitem(sys.modules, "imine.indicators.score", None)
+    terms = (Term(name="charm", coefficient=1.0), Term(name="reward", coefficient=1.0))
+    rule = Rule(name="charming", intercept=Estimate(coefficient=0.0), terms=terms)
+    with pytest.raises(IndicatorUnavailableError, match=r"cannot compute: charm\. Nothing was done.*--scores"):
+        imine.select(data, rule, top=1)
+
+
+def test_side_car_may_hold_what_has_no_model_here(data, own_cache):
     columns = {"reward": 1.0, "understandability": 0.5, "naturalness": 0.5, "coherence": 0.1}
     frame = data.select("id").with_columns(**{name: pl.lit(value) for name, value in columns.items()})
     assert imine.select(data, "instructmining-v2", top=1, scores=FakeScores(frame)).kept_ids == ["a"]
-    with pytest.raises(IndicatorUnavailableError, match="coherence  MingZhong"):
+    with pytest.raises(SelectionError, match="the scores have no column coherence"):
         imine.select(data, "instructmining-v2", top=1, scores=FakeScores(frame.drop("coherence")))
 
 

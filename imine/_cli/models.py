@@ -33,7 +33,7 @@ def list_models() -> None:
             where = str(model_path(spec.name))
         except ModelNotFoundError:
             where = f"not here; imine models {verb} {spec.name} fetches {spec.size}"
-        licence = spec.licence or "no licence"
+        licence = spec.licence or "not stated"
         typer.echo(f"{spec.name:21} {spec.kind:17} {licence:13} {spec.origin}\n{'':21} {where}")
     typer.echo(f"cache folder: {cache_dir()} (IMINE_CACHE names another)")
 

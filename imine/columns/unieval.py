@@ -17,7 +17,8 @@ def _dimension(name: str, doc: str, direction: str, asked: str, null_when: str =
         unit="1",
         direction=direction,
         definition=f"What UniEval's dialogue evaluator, a T5, answers to {asked}: the share of Yes in the "
-        "probabilities of Yes and No at the first step of its decoder. What is longer than 1,024 tokens is cut off at the end.",
+        "probabilities of Yes and No at the first step of its decoder. What is longer than 1,024 tokens is cut off at "
+        "the end.",
         null_when=null_when,
         formula=_FORMULA,
         reference=_PAPER,

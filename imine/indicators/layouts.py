@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ _OPEN_ASSISTANT = "<|prompter|>{prompt}<|endoftext|><|assistant|>{response}<|end
 # Positions of these begin after the padding's, so that two fewer tokens fit than they have positions.
 _SHIFTED = ("roberta", "xlm-roberta", "camembert")
 # Some templates print today's date: a score must not depend on the day.
-_TODAY = datetime(2024, 7, 26)
+_ONE_DAY = "{%- macro strftime_now(format) -%} 26 Jul 2024 {%- endmacro -%}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,9 +140,7 @@ def _laid_out(tokenizer: Any, layout: RewardLayout, prompt: str, response: str) 
     turns = [{"role": "user", "content": prompt}, {"role": "assistant", "content": response}]
     try:
         return str(
-            tokenizer.apply_chat_template(
-                turns, chat_template=layout.template, tokenize=False, strftime_now=_TODAY.strftime
-            )
+            tokenizer.apply_chat_template(turns, chat_template=_ONE_DAY + layout.template, tokenize=False)
         )
     except TemplateError as error:
         raise ModelError(f"the model's chat template takes no prompt and response: {error}") from error

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
@@ -17,7 +18,7 @@ from imine.columns import require_column
 from imine.errors import ModelError
 from imine.indicators.cache import ScoreStore
 from imine.indicators.judging import JudgeInput, judge_rows, judged_column, padded
-from imine.indicators.models import LoadedModel
+from imine.indicators.models import load_seq2seq
 from imine.progress import Progress
 
 MAX_TOKENS = 1024
@@ -78,7 +79,7 @@ def score_unieval(
     frame: pl.DataFrame,
     keys: list[str],
     name: str,
-    load: Callable[[], LoadedModel],
+    load: Callable[[], YesJudge],
     *,
     store: ScoreStore,
     progress: Progress,
@@ -96,20 +97,18 @@ def score_unieval(
     Returns:
         One row a row of ``frame``: ``value`` (Float64, 0 to 1) and ``why`` (String).
 
-    Raises:
-        ModelError: the model's tokenizer cannot tell yes from no.
     """
     missing = store.missing(keys)
     if missing:
         rows = frame.select("instruction", "input", "output")[missing]
-        loaded = load()
+        judge = load()
         histories = [dialogue_history(a, b) for a, b in rows.select("instruction", "input").iter_rows()]
         judge_rows(
-            encode_questions(loaded.tokenizer, name, rows["output"].to_list(), histories),
+            encode_questions(judge.tokenizer, name, rows["output"].to_list(), histories),
             [keys[i] for i in missing],
-            yes_judge(loaded),
+            judge.rate,
             kind=name,
-            device=loaded.model.device.type,
+            device=judge.device,
             store=store,
             progress=progress,
         )
@@ -163,22 +162,37 @@ def _fills(tokenizer: Any, response: str) -> bool:
     return len(tokenizer(_ask("coherence", response, ""), truncation=False)["input_ids"]) >= MAX_TOKENS
 
 
-def yes_judge(loaded: LoadedModel) -> Callable[[list[JudgeInput]], Any]:
-    """P(Yes) / (P(Yes) + P(No)) at the first step of the decoder: a function from rows to a tensor (rows,).
+@dataclass(frozen=True, slots=True)
+class YesJudge:
+    """A model that answers yes or no, ready for batches.
+
+    Attributes:
+        tokenizer: its transformers tokenizer.
+        device: type of the device that it runs on.
+        rate: from rows to P(Yes) / (P(Yes) + P(No)) at the first step of the decoder, a float64 tensor (rows,).
+    """
+
+    tokenizer: Any
+    device: str
+    rate: Callable[[list[JudgeInput]], Any]
+
+
+def load_yes_judge(model_name: str, dtype: str = "float32") -> YesJudge:
+    """A T5 that was trained to answer questions with yes or no.
 
     Args:
-        loaded: an encoder-decoder. Its last layer is replaced by the two rows of it that are asked for, in float32.
+        model_name: name or folder of an encoder-decoder.
+        dtype: number type of its weights. Its last layer is replaced by the two rows of it that are asked for, in
+            float32, so that bfloat16 does not leave the answer with two digits.
 
     Raises:
-        ModelError: yes and no begin with the same token.
+        ModelError: it is no encoder-decoder, or yes and no begin with the same token.
+        ModelNotFoundError: the model is not there.
     """
     import torch
 
-    yes, no = (loaded.tokenizer(word)["input_ids"][0] for word in ("Yes", "No"))
-    if yes == no:
-        raise ModelError(
-            f"{loaded.name}: its tokenizer begins Yes and No with the same token {yes}; UniEval has the tokenizer of T5"
-        )
+    loaded = load_seq2seq(model_name, dtype)
+    yes, no = yes_and_no(loaded.tokenizer, model_name)
     model = loaded.model
     head = model.get_output_embeddings().weight[[yes, no]].detach().float()
     pad_id, start = model.config.pad_token_id or 0, model.config.decoder_start_token_id
@@ -189,10 +203,24 @@ def yes_judge(loaded: LoadedModel) -> Callable[[list[JudgeInput]], Any]:
 
     model.set_output_embeddings(YesNo())
 
-    def judge(rows: list[JudgeInput]) -> Any:
+    def rate(rows: list[JudgeInput]) -> Any:
         first = torch.full((len(rows), 1), start, device=model.device)
         with torch.inference_mode():
             logits = model(**padded(rows, pad_id, model.device), decoder_input_ids=first).logits[:, 0]
             return torch.sigmoid((logits[:, 0] - logits[:, 1]).double())
 
-    return judge
+    return YesJudge(loaded.tokenizer, model.device.type, rate)
+
+
+def yes_and_no(tokenizer: Any, model_name: str) -> tuple[int, int]:
+    """The first tokens of Yes and No.
+
+    Raises:
+        ModelError: they are the same.
+    """
+    yes, no = (tokenizer(word)["input_ids"][0] for word in ("Yes", "No"))
+    if yes == no:
+        raise ModelError(
+            f"{model_name}: its tokenizer begins Yes and No with the same token {yes}; UniEval has the tokenizer of T5"
+        )
+    return yes, no

@@ -17,11 +17,11 @@ def _run(
     records: pl.DataFrame, names: list[str], settings: ScoreSettings, progress: Progress
 ) -> dict[str, Column]:
     from imine.indicators.judging import open_store
-    from imine.indicators.models import judge_dtype, load_seq2seq
-    from imine.indicators.unieval import score_unieval
+    from imine.indicators.models import judge_dtype
+    from imine.indicators.unieval import load_yes_judge, score_unieval
 
     keys = content_keys(records)
-    load = cache(lambda: load_seq2seq(settings.unieval_model, judge_dtype()))
+    load = cache(lambda: load_yes_judge(settings.unieval_model, judge_dtype()))
     columns = {}
     for name in names:
         fingerprint = _plan(name, settings)
