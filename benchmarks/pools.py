@@ -32,11 +32,13 @@ def load_pool(folder: Path | None) -> Pool:
 
         return Pool(load_sample().select(TEXTS), "the 300 rows of the bundled sample")
     paths = [p for p in sorted(folder.glob("*.parquet")) if not p.name.startswith("eval_")]
-    frames = [pl.read_parquet(path) for path in paths if set(TEXTS) <= set(pl.read_parquet_schema(path))]
+    frames = {
+        path.stem: pl.read_parquet(path) for path in paths if set(TEXTS) <= set(pl.read_parquet_schema(path))
+    }
     if not frames:
         raise ValueError(f"no parquet file of {folder} has the columns {', '.join(TEXTS)}")
-    rows = pl.concat([frame.select(pl.col(TEXTS).cast(pl.String).fill_null("")) for frame in frames])
-    return Pool(rows, f"{rows.height:,} rows of {len(frames)} pools ({', '.join(p.stem for p in paths)})")
+    rows = pl.concat([frame.select(pl.col(TEXTS).cast(pl.String).fill_null("")) for frame in frames.values()])
+    return Pool(rows, f"{rows.height:,} rows of {len(frames)} pools ({', '.join(frames)})")
 
 
 @dataclass(frozen=True)

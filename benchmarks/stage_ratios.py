@@ -11,9 +11,11 @@ The pairs are run in turn, so that a machine whose speed drifts does not favour 
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
@@ -34,19 +36,27 @@ def timed(work: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def in_turn(
-    name: str, ours: Callable[[], object], theirs: Callable[[], object], amount: float, unit: str
-) -> None:
-    pairs = [(timed(ours), timed(theirs)) for _ in range(3)]
+@dataclass(frozen=True)
+class Pair:
+    """A stage and the bare work, and how much each does."""
+
+    ours: Callable[[], object]
+    bare: Callable[[], object]
+    amount: float
+
+
+def in_turn(name: str, pair: Pair, unit: str) -> None:
+    pairs = [(timed(pair.ours), timed(pair.bare)) for _ in range(3)]
     ours_s, theirs_s = (float(np.median(column)) for column in zip(*pairs, strict=True))
     ratios = sorted(a / b for a, b in pairs)
-    print(f"{name}: imine {amount / ours_s:,.0f} {unit} a second, bare {amount / theirs_s:,.0f}")
+    print(f"{name}: imine {pair.amount / ours_s:,.0f} {unit} a second, bare {pair.amount / theirs_s:,.0f}")
     print(
         f"  time ratio imine / bare: {ratios[1]:.2f} (median of three pairs, {ratios[0]:.2f} to {ratios[2]:.2f})"
     )
 
 
-def perplexity(frame: pl.DataFrame) -> None:
+def perplexity_pair(frame: pl.DataFrame) -> Pair:
+    """imine's stage against forward passes alone; the amount in tokens."""
     import torch
 
     lm, settings = load_causal_lm(), ScoreSettings()
@@ -62,30 +72,20 @@ def perplexity(frame: pl.DataFrame) -> None:
                 ids = torch.zeros((len(rows), max(lengths[i] for i in rows)), dtype=torch.long)
                 lm.model(input_ids=ids, use_cache=False)
 
-    in_turn(
-        "perplexity",
-        lambda: list(_perplexities(lm, examples, SilentProgress())),
-        bare,
-        sum(lengths),
-        "tokens",
-    )
+    return Pair(lambda: list(_perplexities(lm, examples, SilentProgress())), bare, sum(lengths))
 
 
-def embeddings(frame: pl.DataFrame) -> None:
-    try:
-        from sentence_transformers import SentenceTransformer
-    except ModuleNotFoundError:
-        print("embeddings: sentence-transformers is not installed, nothing to compare with")
-        return
+def embedding_pair(frame: pl.DataFrame) -> Pair:
+    """imine's stage against sentence-transformers; the amount in rows."""
+    from sentence_transformers import SentenceTransformer
+
     texts, encoder = _texts(frame), load_encoder()
     peer = SentenceTransformer(str(model_path("all-minilm-l6-v2")), device="cpu")
     peer.max_seq_length = MAX_TOKENS
-    in_turn(
-        "embeddings",
+    return Pair(
         lambda: list(encode(encoder, tokenize(encoder, texts))),
         lambda: peer.encode(texts, normalize_embeddings=True, show_progress_bar=False),
         len(texts),
-        "rows",
     )
 
 
@@ -93,5 +93,8 @@ if __name__ == "__main__":
     rows = int(sys.argv[2]) if len(sys.argv) > 2 else 200
     pool = imine.read(sys.argv[1])
     pool = pool.sample(min(rows, pool.height), seed=0)
-    embeddings(pool)
-    perplexity(pool)
+    if importlib.util.find_spec("sentence_transformers") is None:
+        print("embeddings: sentence-transformers is not installed, nothing to compare with")
+    else:
+        in_turn("embeddings", embedding_pair(pool), "rows")
+    in_turn("perplexity", perplexity_pair(pool), "tokens")

@@ -183,7 +183,8 @@ def paired(benchmark: Any, quick: bool) -> Paired:
         bytes: int | None = None,
         target: str | None = None,
     ) -> None:
-        ours(), baseline()
+        ours()
+        baseline()
         warm = _Timed(baseline), _Timed(ours)
         least, most = _ROUNDS[quick]
         rounds = min(most, max(least, int(_SECONDS[quick] / sum(work() for work in warm))))

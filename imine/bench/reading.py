@@ -30,9 +30,7 @@ def read_measured(content: Mapping[str, Any]) -> tuple[tuple[Measured, ...], tup
         'a/sum'
     """
     seconds = {
-        name: spread(one["stats"]["data"])
-        for name, one in _named(content)
-        if not one["extra_info"].get("figures")
+        name: spread(one["stats"]["data"]) for name, one in _named(content) if _is_timed(one["extra_info"])
     }
     measured: list[Measured] = []
     figures: list[Figure] = []
@@ -41,6 +39,11 @@ def read_measured(content: Mapping[str, Any]) -> tuple[tuple[Measured, ...], tup
             measured.append(_measured(name, one["stats"]["data"], one["extra_info"], seconds))
         figures += _figures(name, one["extra_info"])
     return tuple(measured), tuple(figures)
+
+
+def _is_timed(extra: Mapping[str, Any]) -> bool:
+    """Whether the time is a result too: not where a benchmark only finds figures."""
+    return "baseline" in extra or not extra.get("figures")
 
 
 def _named(content: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:

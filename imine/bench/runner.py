@@ -22,6 +22,8 @@ from imine.errors import BenchError, MissingExtraError
 _CONFIG = Path(__file__).with_name("pytest.ini")
 _PEERS = ("lexicalrichness", "datatrove", "sentence-transformers", "statsmodels", "faiss-cpu", "pynndescent")
 _SHOWN = 15
+# Plugins that happen to be installed would reorder benchmarks, time them out or spread them over processes.
+ENVIRONMENT = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": ""}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +118,7 @@ def _run_pytest(folder: Path, settings: BenchSettings, scratch: Path) -> _Found:
         text=True,
         check=False,
         cwd=scratch,
-        env=child_environment(),
+        env=child_environment(ENVIRONMENT),
     )
     # 0: all ran, 1: some failed, 5: none was chosen, or all were left out.
     if done.returncode not in (0, 1, 5) or not report_path.is_file():
@@ -131,13 +133,27 @@ def _run_pytest(folder: Path, settings: BenchSettings, scratch: Path) -> _Found:
     return _Found(benchmarks, report["notes"], outcomes)
 
 
+def pytest_command(folder: Path) -> list[str]:
+    """The command that collects and runs the benchmarks of a folder, under their own configuration alone.
+
+    Args:
+        folder: an absolute path. Nothing above it is read: no configuration, no ``conftest.py``.
+
+    Examples:
+        >>> pytest_command(Path("/benchmarks"))[1:4]
+        ['-m', 'pytest', '/benchmarks']
+    """
+    command = [sys.executable, "-m", "pytest", str(folder), "-c", str(_CONFIG)]
+    command += ["--rootdir", str(folder), "--confcutdir", str(folder)]
+    return [*command, "-p", "no:cacheprovider", "-p", "pytest_benchmark.plugin", "-p", "imine.bench.plugin"]
+
+
 def _command(
     folder: Path, settings: BenchSettings, scratch: Path, json_path: Path, report_path: Path
 ) -> list[str]:
     data = settings.data or default_data()
-    command = [sys.executable, "-m", "pytest", str(folder), "-c", str(_CONFIG), "--rootdir", str(folder)]
-    # Output goes to us, and progress to the user's standard error, where nothing captures it.
-    command += ["-q", "-s", "-p", "no:cacheprovider", "-p", "imine.bench.plugin"]
+    # -s: output goes to us, and progress to the user's standard error, where nothing captures it.
+    command = [*pytest_command(folder), "-q", "-s"]
     command += ["--basetemp", str(scratch / "files"), "--benchmark-json", str(json_path)]
     command += ["--bench-report", str(report_path), "--benchmark-disable-gc", "--benchmark-quiet"]
     command += ["-k", settings.select] if settings.select else []
