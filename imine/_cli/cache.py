@@ -75,7 +75,7 @@ def clear(
 def _size(count: int) -> str:
     """A number of bytes, for people."""
     value, unit = float(count), "B"
-    for unit in ("B", "kB", "MB", "GB"):  # noqa: B007
+    for unit in ("B", "kB", "MB", "GB"):
         if value < 1000 or unit == "GB":
             break
         value /= 1000

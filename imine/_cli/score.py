@@ -28,7 +28,9 @@ def score(
     ] = "",
     rule: Annotated[str, typer.Option("--rule", help="Score what this rule needs, in its way.")] = "",
     model: Annotated[str, typer.Option("--model", help="Causal model: name or folder.")] = "",
-    template: Annotated[str, typer.Option("--template", help="Prompt template: alpaca or plain.")] = "",
+    template: Annotated[
+        str, typer.Option("--template", help="Prompt template: alpaca, plain, chatml, chat, or a Jinja file.")
+    ] = "",
     reward_model: Annotated[str, typer.Option("--reward-model", help="Reward model: name or folder.")] = "",
     unieval_model: Annotated[
         str, typer.Option("--unieval-model", help="UniEval's dialogue evaluator: name or folder.")
@@ -36,6 +38,15 @@ def score(
     max_tokens: Annotated[
         int, typer.Option("--max-tokens", help="Longest prompt and response together.")
     ] = 0,
+    dtype: Annotated[
+        str, typer.Option("--dtype", help="Number type of the causal model: auto, float32 or bfloat16.")
+    ] = "",
+    devices: Annotated[
+        str,
+        typer.Option(
+            "--devices", help="Where the causal model runs, by commas: cuda:0,cuda:1 (a process each)."
+        ),
+    ] = "",
     cache: Annotated[
         bool, typer.Option(help="Keep scores of models on disk, so that a stopped run goes on.")
     ] = True,
@@ -57,7 +68,9 @@ def score(
     from imine.records.storage import side_path
 
     names = [name.strip() for name in indicators.split(",") if name.strip()]
-    changes: dict[str, str | int] = {
+    changes: dict[str, str | int | tuple[str, ...]] = {
+        "dtype": dtype,
+        "devices": tuple(name.strip() for name in devices.split(",") if name.strip()),
         "model": model,
         "template": template,
         "max_tokens": max_tokens,
@@ -83,13 +96,18 @@ def score(
             if isinstance(mean, float) and isinstance(median, float)
             else "no value"
         )
-        typer.echo(f"  {name:{width}}  {middle}, {column.null_count():,} null")
+        cut = (
+            f", {(scores.frame[f'{name}__cut'] > 0).sum():,} cut"
+            if f"{name}__cut" in scores.frame.columns
+            else ""
+        )
+        typer.echo(f"  {name:{width}}  {middle}, {column.null_count():,} null{cut}")
     stages = {"reading": reading} | scores.timings
     typer.echo(f"Time: {options.times(stages)}")
 
 
 def _settings(
-    rule: str, names: list[str], changes: dict[str, str | int], cache: bool
+    rule: str, names: list[str], changes: dict[str, str | int | tuple[str, ...]], cache: bool
 ) -> tuple[ScoreSettings, list[str] | None]:
     from dataclasses import replace
 

@@ -10,7 +10,7 @@ _GROUPS = {
     "response (`output_mtld`, the same as `mtld`) and for both (`both_mtld`); `input_lexical`, `output_lexical` and "
     "`both_lexical` are all measures of a side. `copied_share` compares the two sides.",
     "tokens": "Lengths in tokens of a named tokenizer.",
-    "likelihood": "How likely a causal model finds the response.",
+    "likelihood": "How likely a causal model finds the response, given its prompt and alone; docs/likelihood.md.",
     "neighbors": "Distances between sentence embeddings.",
 }
 
@@ -62,7 +62,7 @@ def page() -> str:
         "prints the same. In formulas n is the number of words, t of types, f the count of a type, c the length of a",
         "word. A star marks what is scored where nothing is asked for.",
     ]
-    for group in dict.fromkeys(spec.group for spec in COLUMNS.values()):
+    for group in dict.fromkeys(spec.group for spec in COLUMNS.values() if spec.group != "plugins"):
         lines += ["", f"## {group}", "", _GROUPS.get(group, ""), ""]
         lines += ["| column | what | unit | range | larger | null when |", "|---|---|---|---|---|---|"]
         members = [spec for spec in COLUMNS.values() if spec.group == group]

@@ -6,8 +6,8 @@ from imine.columns.spec import ColumnSpec
 
 _NO_TOKENS = "the response has no tokens, or memory does not suffice for the example"
 _ALONE = (
-    "the response has no tokens, or a single one and the tokenizer puts none before it that could predict it, or memory "
-    "does not suffice for the example"
+    "the response has no tokens, or a single one and the tokenizer puts none before it that could predict it, or "
+    "memory does not suffice for the example"
 )
 _CHERRY = "IFD of Cherry LLM, Li et al. 2024, arXiv 2308.12032, section 2.2"
 
@@ -44,7 +44,7 @@ LIKELIHOOD = (
         direction="more surprising response",
         definition="The number of `log_perplexity` under the name that finetuning gives it: the loss that transformers "
         "computes of the example alone, with labels on the response only. The mean over a pool's tokens is the sum of "
-        "`loss` times `loss_tokens` over the sum of `loss_tokens`.",
+        "`loss` times `response_tokens` over the sum of `response_tokens`.",
         null_when=_NO_TOKENS,
         formula="-1/T sum_t log p(y_t | prompt, y_<t)",
     ),
@@ -54,8 +54,8 @@ LIKELIHOOD = (
         doc="perplexity of the response without the prompt",
         unit="1",
         direction="more surprising text",
-        definition="exp of the mean negative log-likelihood of the response tokens read from the start of a text: after "
-        "the token that the tokenizer puts before every text, where it puts one; else the first response token, which "
+        definition="exp of the mean negative log-likelihood of the response tokens read from the start of a text: "
+        "after the token that the tokenizer puts before every text, where it puts one; else the first response token, which "
         "nothing predicts, is left out of the mean. The same tokens of the response are read as for `perplexity`, also "
         "where it was cut.",
         null_when=_ALONE,
@@ -63,7 +63,7 @@ LIKELIHOOD = (
         low=1.0,
     ),
     ColumnSpec(
-        name="loss_alone",
+        name="log_perplexity_alone",
         group="likelihood",
         doc="loss of the response without the prompt",
         unit="nats a token",
@@ -79,8 +79,8 @@ LIKELIHOOD = (
         doc="instruction-following difficulty: loss given the prompt over loss alone",
         unit="1",
         direction="the prompt helps less with the response",
-        definition="`loss` / `loss_alone`: the ratio of the mean losses, as the paper defines it and its selection code "
-        "computes it. Over 1 the prompt makes the response less likely. The ratio of the perplexities is `ifd_ppl`.",
+        definition="`loss` / `log_perplexity_alone`: the ratio of the mean losses, as the paper defines it and its selection "
+        "code computes it. Over 1 the prompt makes the response less likely. The ratio of the perplexities is `ifd_ppl`.",
         null_when=_ALONE + ", or the loss alone is 0",
         formula="s(A|Q) / s(A), s a mean of -log p",
         reference=_CHERRY,
@@ -97,7 +97,7 @@ LIKELIHOOD = (
         reference="Superfiltering, Li et al. 2024, arXiv 2402.00530",
     ),
     ColumnSpec(
-        name="loss_tokens",
+        name="response_tokens",
         group="likelihood",
         doc="response tokens that the loss is the mean of",
         unit="tokens",

@@ -125,13 +125,16 @@ class ScoreStore:
             return None
         if any(self.folder.glob("*.parquet")):
             return (
-                f"{self._kind}: {len(wanted) - absent:,} of {len(wanted):,} different rows are in the cache; the others "
-                "are new, or their text has changed"
+                f"{self._kind}: {len(wanted) - absent:,} of {len(wanted):,} different rows are in the cache; the "
+                "others are new, or their text has changed"
             )
         near = nearest_fingerprint(self.folder, self._kind, self._fingerprint)
         if near is None:
             return f"{self._kind}: nothing is in the cache yet"
-        return f"{self._kind}: computed anew, since what is in the cache was made in another way: " + "; ".join(near)
+        return (
+            f"{self._kind}: computed anew, since what is in the cache was made in another way: "
+            + "; ".join(near)
+        )
 
     def add(self, key: str, value: Any, why: str | None = None) -> None:
         """Take a value, or a null with its reason; on disk after at most some fifteen seconds of further calls."""

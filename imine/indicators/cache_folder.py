@@ -50,7 +50,10 @@ def cache_entries() -> list[CacheEntry]:
         True
     """
     found = [
-        _entry(top.name, folder) for top in _folders(cache_dir()) for folder in _folders(top) if _is_there(folder)
+        _entry(top.name, folder)
+        for top in _folders(cache_dir())
+        for folder in _folders(top)
+        if _is_there(folder)
     ]
     found.sort(key=lambda entry: (entry.kind in (KERNELS, MODELS), entry.kind, -entry.last_used.timestamp()))
     return found

@@ -79,4 +79,6 @@ def cpu_flags() -> frozenset[str]:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         return frozenset()
-    return next((frozenset(line.split(":", 1)[1].split()) for line in lines if line.startswith("flags")), frozenset())
+    return next(
+        (frozenset(line.split(":", 1)[1].split()) for line in lines if line.startswith("flags")), frozenset()
+    )

@@ -81,7 +81,9 @@ def compile_jinja(source: str) -> Any:
         MissingExtraError: jinja2 is not installed.
     """
     if importlib.util.find_spec("jinja2") is None:
-        raise MissingExtraError('jinja2 is not installed; it comes with the extra: pip install "imine[models]"')
+        raise MissingExtraError(
+            'jinja2 is not installed; it comes with the extra: pip install "imine[models]"'
+        )
     from jinja2 import TemplateError, TemplateSyntaxError
     from jinja2.ext import loopcontrols
     from jinja2.sandbox import ImmutableSandboxedEnvironment

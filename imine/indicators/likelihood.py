@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
@@ -20,7 +21,7 @@ from imine.indicators.prefix import PrefixCache, shared_prefix
 from imine.indicators.processes import Work, run_in_processes
 from imine.indicators.responses import collate, response_sums, trainable_tokens
 from imine.indicators.templates import EncodedExample, PromptTemplate, encode_examples, start_tokens
-from imine.progress import Progress
+from imine.progress import Progress, SilentProgress
 
 Given = Literal["prompt", "nothing"]
 """What a response is read after: its prompt, or nothing but the token that the tokenizer puts before every text."""
@@ -86,13 +87,13 @@ class PieceLosses:
     Attributes:
         given: what the responses were read after.
         rows: number of each example among those to be scored.
-        losses: mean negative log-likelihood of a response token, in nats; ``None`` where memory ran out.
+        losses: mean negative log-likelihood of a response token, in nats; nulls where memory ran out.
         why: reason of that, else ``None``.
     """
 
     given: Given
     rows: list[int]
-    losses: list[float] | None
+    losses: list[float | None]
     why: str | None
 
 
@@ -158,46 +159,37 @@ def _compute(
     settings: LossSettings,
     progress: Progress,
 ) -> None:
+    """Losses of rows that some store misses, into the stores as they come."""
     devices = settings.devices or find_devices()
-    load = partial(load_causal_lm, settings.model, settings.dtype)
-    lm = load(on=devices[0]) if len(devices) == 1 else None
+    lm = load_causal_lm(settings.model, settings.dtype, on=devices[0]) if len(devices) == 1 else None
     tokenizer = lm.tokenizer if lm else load_tokenizer(settings.model)
     columns = [frame[name].to_list() for name in ("instruction", "input", "output")]
     examples = encode_examples(
         tokenizer, settings.template, *columns, max_tokens=settings.max_tokens, add_eos=False
     )
-    todo = {given: [i for i, key in enumerate(keys) if key not in store.values] for given, store in stores.items()}
     texts = {given: _after(given, examples, start_tokens(tokenizer)) for given in stores}
-    pieces = [piece for given, rows in todo.items() for piece in _pieces(given, texts[given], rows)]
+    rows = {given: [i for i, key in enumerate(keys) if key not in stores[given].values] for given in stores}
+    pieces = [piece for given in stores for piece in _pieces(given, texts[given], rows[given])]
     progress.start("likelihood", sum(_length(e) for piece in pieces for e in piece.examples), "tokens")
-    with _Together(stores):
-        for given, rows in todo.items():
-            for i in rows:
-                if trainable_tokens(texts[given][i]) < 1:
-                    why = _ONE_TOKEN if examples[i].response else _NO_TOKENS
-                    stores[given].add(keys[i], _kept(None, examples[i], 0), why)
-        run = _run_here(lm, pieces, settings, progress) if lm else _run_there(pieces, devices, settings, progress)
+    run = _run_here(lm, pieces, settings, progress) if lm else _run_there(pieces, devices, settings, progress)
+    with ExitStack() as stack:
+        for given, store in stores.items():
+            stack.enter_context(store)
+            _keep_unscorable(store, keys, texts[given], rows[given])
         for done in run:
-            for k, i in enumerate(done.rows):
-                example = texts[done.given][i]
-                _keep(stores[done.given], keys[i], example, done.losses and done.losses[k], done.why)
-                progress.advance(_length(example))
+            for i, loss in zip(done.rows, done.losses, strict=True):
+                _keep(stores[done.given], keys[i], texts[done.given][i], loss, done.why)
+                progress.advance(_length(texts[done.given][i]))
     progress.finish()
 
 
-class _Together:
-    """Several stores as one context: each writes on leaving what it took."""
-
-    def __init__(self, stores: Mapping[Given, ScoreStore]) -> None:
-        self._stores = stores.values()
-
-    def __enter__(self) -> None:
-        for store in self._stores:
-            store.__enter__()
-
-    def __exit__(self, *reason: object) -> None:
-        for store in self._stores:
-            store.__exit__(*reason)
+def _keep_unscorable(
+    store: ScoreStore, keys: list[str], examples: list[EncodedExample], rows: list[int]
+) -> None:
+    for i in rows:
+        if trainable_tokens(examples[i]) < 1:
+            why = _ONE_TOKEN if examples[i].response else _NO_TOKENS
+            store.add(keys[i], _kept(None, examples[i], 0), why)
 
 
 def _kept(loss: float | None, example: EncodedExample, tokens: int) -> dict[str, Any]:
@@ -272,24 +264,56 @@ def piece_losses(
 
         lengths = [_length(e) for e in rest]
         for batch in run_batches(lengths, compute, max_tokens=batch_tokens, progress=progress):
-            yield PieceLosses(piece.given, [piece.rows[k] for k in batch.rows], batch.values, batch.why)
+            losses = [None] * len(batch.rows) if batch.values is None else batch.values
+            yield PieceLosses(piece.given, [piece.rows[k] for k in batch.rows], losses, batch.why)
 
 
-def _budget(settings: LossSettings, device: str) -> int:
-    return settings.batch_tokens or _BATCH_TOKENS[device.partition(":")[0]]
+def example_losses(
+    lm: LoadedModel, examples: list[EncodedExample], batch_tokens: int = 0, progress: Progress | None = None
+) -> list[float | None]:
+    """Mean loss of each example's response given its prompt, with a model that is loaded already.
+
+    Args:
+        lm: the model.
+        examples: token ids.
+        batch_tokens: most padded tokens of a batch; 0 for what suits the device.
+        progress: told when memory ran out.
+
+    Returns:
+        In nats a token; ``None`` where there is nothing to predict or memory did not suffice.
+    """
+    found: list[float | None] = [None] * len(examples)
+    budget = batch_tokens or batch_budget(lm.model.device.type)
+    for piece in _pieces("prompt", examples, range(len(examples))):
+        for done in piece_losses(lm, piece, budget, progress or SilentProgress()):
+            for i, loss in zip(done.rows, done.losses, strict=True):
+                found[i] = loss
+    return found
+
+
+def batch_budget(device: str) -> int:
+    """Most padded tokens of a batch where nothing was said, by the type of the device.
+
+    Examples:
+        >>> batch_budget("cpu")
+        2048
+    """
+    return _BATCH_TOKENS[device.partition(":")[0]]
 
 
 def _run_here(
     lm: LoadedModel, pieces: list[Piece], settings: LossSettings, progress: Progress
 ) -> Iterator[PieceLosses]:
     for piece in pieces:
-        yield from piece_losses(lm, piece, _budget(settings, lm.model.device.type), progress)
+        yield from piece_losses(
+            lm, piece, settings.batch_tokens or batch_budget(lm.model.device.type), progress
+        )
 
 
 def _run_there(
     pieces: list[Piece], devices: tuple[str, ...], settings: LossSettings, progress: Progress
 ) -> Iterator[PieceLosses]:
-    budget = _budget(settings, devices[0])
+    budget = settings.batch_tokens or batch_budget(devices[0])
     small = [part for piece in pieces for part in _split(piece, budget * _BATCHES_A_PIECE)]
     small.sort(key=lambda piece: -sum(map(_length, piece.examples)))
     prepare = partial(_prepare, settings.model, settings.dtype, budget)
@@ -313,7 +337,9 @@ def _split(piece: Piece, tokens: int) -> Iterator[Piece]:
     for part in range(int(ends[-1]) + 1):
         some = [k for k, end in zip(order, ends, strict=True) if end == part]
         if some:
-            yield Piece(piece.given, [piece.rows[k] for k in some], [piece.examples[k] for k in some], piece.head)
+            yield Piece(
+                piece.given, [piece.rows[k] for k in some], [piece.examples[k] for k in some], piece.head
+            )
 
 
 def _tell_cuts(cut: pl.Series, max_tokens: int, progress: Progress) -> None:

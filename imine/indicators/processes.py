@@ -73,7 +73,10 @@ def _start(device: str, prepare: Callable[[str], Work], count: int) -> _Worker:
     program = _PROGRAM.format(path=sys.path, fd=theirs.fileno())
     with theirs:
         process = subprocess.Popen(
-            [sys.executable, "-c", program], pass_fds=[theirs.fileno()], env=environment, stdin=subprocess.DEVNULL
+            [sys.executable, "-c", program],
+            pass_fds=[theirs.fileno()],
+            env=environment,
+            stdin=subprocess.DEVNULL,
         )
     worker = _Worker(device, process, Connection(ours.detach()))
     with suppress(BrokenPipeError):  # it ended at once: the next read says how

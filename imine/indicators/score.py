@@ -15,6 +15,7 @@ from imine.columns import COLUMNS, DEFAULT_INDICATORS, find_column, require_colu
 from imine.columns.lexical import MEASURES, SIDES
 from imine.errors import FormatError, ModelNotFoundError
 from imine.files import replace_file
+from imine.indicators.plugins import load_plugins
 from imine.indicators.settings import ScoreSettings, settings_from_fingerprints
 from imine.indicators.stages import STAGES, Column
 from imine.progress import Progress, SilentProgress
@@ -158,6 +159,8 @@ def expand_indicators(indicators: str | Sequence[str] | None) -> list[str]:
 
 
 def _members(group: str) -> list[str]:
+    if group == "plugins":
+        load_plugins()
     side = group.removesuffix("_lexical")
     if side != group and side in SIDES:
         return [name for measure in MEASURES if find_column(name := f"{side}_{measure}")]

@@ -12,8 +12,9 @@ import numpy as np
 import polars as pl
 from pydantic import ValidationError
 
-from imine.columns import COLUMNS
+from imine.columns import COLUMNS, NOT_IN_RUNS
 from imine.errors import RegressionError
+from imine.indicators.plugins import load_plugins
 from imine.regression.ols import fit_ols
 from imine.regression.recording import Candidates, record_rule
 from imine.regression.results import OlsResults
@@ -24,7 +25,12 @@ from imine.rules.rule import Rule
 
 # Columns that say the same in another unit, e.g. a length in words and in tokens: together they would only blur
 # each other's coefficients. With both there, the second is fitted.
-_TWINS = {"input_words": "input_length", "output_words": "output_length", "perplexity": "log_perplexity"}
+_TWINS = {
+    "input_words": "input_length",
+    "output_words": "output_length",
+    "perplexity": "log_perplexity",
+    "perplexity_alone": "log_perplexity_alone",
+}
 
 
 def fit(
@@ -118,7 +124,8 @@ def _candidates(frame: pl.DataFrame, terms: Sequence[str] | None) -> Candidates:
         if not terms or isinstance(terms, str):
             raise RegressionError(f"terms must be a list of at least one indicator; got {terms!r}")
         return Candidates(tuple(terms), tuple(terms), ChoiceRecord(method="named"))
-    present = [name for name in COLUMNS if name in frame.columns]
+    load_plugins()
+    present = [name for name in COLUMNS if name in frame.columns and name not in NOT_IN_RUNS]
     left_out = [word for word, twin in _TWINS.items() if word in present and twin in present]
     chosen = tuple(name for name in present if name not in left_out)
     if not chosen:

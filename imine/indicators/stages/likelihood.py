@@ -25,16 +25,16 @@ _COLUMNS: dict[str, tuple[tuple[Given, ...], pl.Expr]] = {
     "log_perplexity": (_PROMPT, _LOSS),
     "loss": (_PROMPT, _LOSS),
     "perplexity_alone": (_ALONE, _ALONE_LOSS.exp()),
-    "loss_alone": (_ALONE, _ALONE_LOSS),
+    "log_perplexity_alone": (_ALONE, _ALONE_LOSS),
     "ifd": (_ALONE + _PROMPT, pl.when(_ALONE_LOSS > 0).then(_LOSS / _ALONE_LOSS)),
     "ifd_ppl": (_ALONE + _PROMPT, (_LOSS - _ALONE_LOSS).exp()),
-    "loss_tokens": (_PROMPT, pl.col("prompt_tokens")),
+    "response_tokens": (_PROMPT, pl.col("prompt_tokens")),
     "cut_tokens": (_PROMPT, pl.col("prompt_cut")),
 }
 # Counts, of a row without a loss too.
-_COUNTS = ("loss_tokens", "cut_tokens")
+_COUNTS = ("response_tokens", "cut_tokens")
 # The column whose fingerprint names the store.
-_STORES: dict[Given, str] = {"prompt": "loss", "nothing": "loss_alone"}
+_STORES: dict[Given, str] = {"prompt": "loss", "nothing": "log_perplexity_alone"}
 
 
 def _run(
