@@ -50,7 +50,7 @@ def bench_import(benchmark: Any, figure: AddFigure, quick: bool, what: str) -> N
         rounds=7 if quick else 15,
         warmup_rounds=1,
     )
-    store(figure, STATEMENTS[what], found[1:], None if what == "polars" else "<= 0.3")
+    store(figure, STATEMENTS[what], found[1:], "<= 0.3" if what == "imine" else None)
 
 
 def store(figure: AddFigure, what: str, found: list[list[float]], target: str | None) -> None:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import imine
 from imine.columns import COLUMNS
-from imine.errors import ImineError
+from imine.errors import ImineError, ModelNotFoundError
 
 EXTRAS: dict[str, tuple[str, ...]] = {
     "models": ("torch", "transformers", "safetensors", "tokenizers", "gguf"),
@@ -133,7 +133,7 @@ def _models() -> list[Finding]:
     for spec in MODELS.values():
         try:
             found.append(Finding("model", spec.name, True, str(model_path(spec.name))))
-        except ImineError:
+        except ModelNotFoundError:
             verb = "convert" if spec.weights == "pickle" else "get"
             found.append(
                 Finding("model", spec.name, False, f"imine models {verb} {spec.name} fetches {spec.size}")
@@ -161,9 +161,10 @@ def _indicators() -> list[Finding]:
         try:
             check_models(names, ScoreSettings())
             found.append(Finding("indicators", group, True, shown))
+        except ModelNotFoundError:
+            found.append(Finding("indicators", group, False, f"{shown}: its model is not here"))
         except ImineError as error:
-            reason = "its model is not here" if "models are missing" in str(error) else str(error)
-            found.append(Finding("indicators", group, False, f"{shown}: {reason}"))
+            found.append(Finding("indicators", group, False, f"{shown}: {error}"))
     return found
 
 

@@ -260,6 +260,7 @@ class Runs:
         return os.mkdir, (str(self.path),)
 
 
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
 @pytest.mark.parametrize("protocol", ["torch", "plain"])
 def test_a_pickle_that_runs_code_is_refused_and_does_not_run(protocol: str, tmp_path: Path) -> None:
     source = tmp_path / "source"

@@ -1,148 +1,15 @@
 import math
-from fractions import Fraction
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from imine.errors import RegressionError
 from imine.regression import fit_ols
-
-# NIST StRD (https://www.itl.nist.gov/div898/strd/): certified estimates and standard deviations of estimates.
-NORRIS = {
-    "params": [-0.262323073774029, 1.00211681802045],
-    "std_errors": [0.232818234301152, 0.429796848199937e-3],
-    "sigma": 0.884796396144373,
-    "r2": 0.999993745883712,
-}
-LONGLEY = {
-    "params": [
-        -3482258.63459582,
-        15.0618722713733,
-        -0.358191792925910e-1,
-        -2.02022980381683,
-        -1.03322686717359,
-        -0.511041056535807e-1,
-        1829.15146461355,
-    ],
-    "std_errors": [
-        890420.383607373,
-        84.9149257747669,
-        0.334910077722432e-1,
-        0.488399681651699,
-        0.214274163161675,
-        0.226073200069370,
-        455.478499142212,
-    ],
-    "sigma": 304.854073561965,
-    "r2": 0.995479004577296,
-}
-NOINT1 = {"params": [2.07438016528926], "std_errors": [0.165289256198347e-1], "sigma": 3.56753034006338}
-PONTIUS = {
-    "params": [0.673565789473684e-3, 0.732059160401003e-6, -0.316081871345029e-14],
-    "std_errors": [0.107938612033077e-3, 0.157817399981659e-9, 0.486652849992036e-16],
-}
-WAMPLER_STD_ERRORS = {
-    3: [
-        2152.32624678170,
-        2363.55173469681,
-        779.343524331583,
-        101.475507550350,
-        5.64566512170752,
-        0.112324854679312,
-    ],
-}
-
-
-@pytest.fixture(scope="module")
-def nist() -> Path:
-    folder = Path(__file__).resolve().parents[1].parent / "shared" / "data" / "nist"
-    if not folder.is_dir():
-        pytest.skip("the NIST StRD files are not beside this checkout")
-    return folder
-
-
-def load(folder: Path, name: str, degree: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    rows = np.loadtxt(folder / f"{name}.csv", delimiter=",", skiprows=1)
-    y, X = rows[:, 0], rows[:, 1:]
-    return (np.column_stack([X[:, 0] ** d for d in range(1, degree + 1)]) if degree else X), y
+from tests import naive_least_squares
 
 
 def fit(X: np.ndarray, y: np.ndarray, intercept: bool = True):
     return fit_ols(X, y, [f"x{i + 1}" for i in range(X.shape[1])], intercept=intercept)
-
-
-def exact(X: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Slow twin: the normal equations solved in rational numbers; intercept first."""
-    rows = [[Fraction(1), *map(Fraction, row)] for row in X.tolist()]
-    target = [Fraction(v) for v in y.tolist()]
-    k = len(rows[0])
-    work = [
-        [sum(r[i] * r[j] for r in rows) for j in range(k)]
-        + [Fraction(int(i == j)) for j in range(k)]
-        + [sum(r[i] * t for r, t in zip(rows, target, strict=True))]
-        for i in range(k)
-    ]
-    for i in range(k):
-        pivot = next(r for r in range(i, k) if work[r][i])
-        work[i], work[pivot] = work[pivot], work[i]
-        work[i] = [v / work[i][i] for v in work[i]]
-        for r in range(k):
-            if r != i and work[r][i]:
-                factor = work[r][i]
-                work[r] = [a - factor * b for a, b in zip(work[r], work[i], strict=True)]
-    params = [row[-1] for row in work]
-    errors = [
-        t - sum(p * v for p, v in zip(params, row, strict=True)) for row, t in zip(rows, target, strict=True)
-    ]
-    variance = sum(e * e for e in errors) / (len(rows) - k)
-    return (
-        np.array([float(p) for p in params]),
-        np.sqrt([float(variance * work[i][k + i]) for i in range(k)]),
-    )
-
-
-@pytest.mark.parametrize(
-    ("name", "degree", "intercept", "certified"),
-    [("norris", 0, True, NORRIS), ("longley", 0, True, LONGLEY), ("noint1", 0, False, NOINT1)],
-)
-def test_nist_certified(nist, name, degree, intercept, certified):
-    results = fit(*load(nist, name, degree), intercept=intercept)
-    for field, values in certified.items():
-        np.testing.assert_allclose(getattr(results, field), values, rtol=1e-11, err_msg=field)
-
-
-def test_nist_pontius(nist):
-    results = fit(*load(nist, "pontius", 2))
-    np.testing.assert_allclose(results.params, PONTIUS["params"], rtol=1e-10)
-    np.testing.assert_allclose(results.std_errors, PONTIUS["std_errors"], rtol=1e-11)
-
-
-# Measured 5e-10, 1e-13, 2e-10, 1e-8, 1e-6: the noise of Wampler4 and 5 is 1e2 and 1e4 times that of Wampler3
-# while the parameters stay 1, so what is lost is lost against standard errors of up to 2e7.
-@pytest.mark.parametrize(("number", "rtol"), [(1, 1e-8), (2, 1e-9), (3, 1e-8), (4, 1e-6), (5, 1e-4)])
-def test_nist_wampler(nist, number, rtol):
-    results = fit(*load(nist, f"wampler{number}", 5))
-    expected = [1.0] * 6 if number != 2 else [10.0**-d for d in range(6)]
-    np.testing.assert_allclose(results.params, expected, rtol=rtol)
-    if number <= 2:
-        assert results.std_errors.max() < 1e-8
-        assert results.r2 == pytest.approx(1.0, abs=1e-14)
-    else:
-        scaled = np.array(WAMPLER_STD_ERRORS[3]) * 100.0 ** (number - 3)
-        np.testing.assert_allclose(results.std_errors, scaled, rtol=1e-10)
-
-
-@pytest.mark.parametrize(
-    ("name", "degree", "rtol"),
-    [("norris", 0, 1e-12), ("longley", 0, 1e-12), ("pontius", 2, 1e-11), ("filip", 10, 1e-5)],
-)
-def test_nist_against_rationals(nist, name, degree, rtol):
-    X, y = load(nist, name, degree)
-    params, std_errors = exact(X, y)
-    results = fit(X, y)
-    np.testing.assert_allclose(results.params, params, rtol=rtol)
-    np.testing.assert_allclose(results.std_errors, std_errors, rtol=rtol)
 
 
 @pytest.fixture(params=[(20, 1, 0), (40, 4, 1), (129, 9, 2), (12, 8, 3)], ids=str)
@@ -226,9 +93,9 @@ def test_badly_scaled_columns():
     base = rng.normal(size=(60, 2))
     X = np.column_stack([1e4 + 30.0 * base[:, 0], 0.5 + 1e-3 * base[:, 1]])
     y = 0.4 + 1e-5 * X[:, 0] - 2.0 * X[:, 1] + 0.01 * rng.normal(size=60)
-    params, std_errors = exact(X, y)
-    np.testing.assert_allclose(fit(X, y).params, params, rtol=1e-11)
-    np.testing.assert_allclose(fit(X, y).std_errors, std_errors, rtol=1e-11)
+    exact = naive_least_squares.solve(X, y)
+    np.testing.assert_array_equal(fit(X, y).params, naive_least_squares.nearest(exact.params))
+    np.testing.assert_array_equal(fit(X, y).std_errors, naive_least_squares.nearest(exact.std_errors))
 
 
 def test_aicc_is_undefined_for_too_few_runs():
@@ -300,6 +167,7 @@ def test_units_change_nothing_but_the_unit(unit):
     X, y = rng.normal(size=(12, 2)), rng.normal(size=12)
     plain, scaled = fit_ols(X, y, ["a", "b"]), fit_ols(X * [1.0, unit], y, ["a", "b"])
     np.testing.assert_allclose(scaled.params * [1.0, 1.0, unit], plain.params, rtol=1e-12)
+    np.testing.assert_allclose(scaled.studentised_external, plain.studentised_external, rtol=1e-12)
     np.testing.assert_allclose(scaled.t, plain.t, rtol=1e-12)
     np.testing.assert_allclose(scaled.vif, plain.vif, rtol=1e-12)
 
@@ -324,3 +192,145 @@ def test_results_cannot_be_changed():
     results = fit_ols([[1.0], [2.0], [4.0]], [1.0, 2.0, 3.5], ["x"])
     with pytest.raises(ValueError, match="read-only"):
         results.params[0] = 3.0
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("unit", [1e-300, 1e-160, 1e140])
+def test_units_of_the_target_change_nothing_but_the_unit(unit):
+    rng = np.random.default_rng(4)
+    X, y = rng.normal(size=(12, 2)), rng.normal(size=12)
+    plain, scaled = fit_ols(X, y, ["a", "b"]), fit_ols(X, y * unit, ["a", "b"])
+    for field in ("params", "std_errors", "sigma", "residuals", "loo_residuals"):
+        np.testing.assert_allclose(np.divide(getattr(scaled, field), unit), getattr(plain, field), rtol=1e-12)
+    for field in (
+        "t",
+        "p",
+        "r2",
+        "adjusted_r2",
+        "f",
+        "f_p",
+        "press_r2",
+        "cooks_distance",
+        "dffits",
+        "leverage",
+    ):
+        np.testing.assert_allclose(getattr(scaled, field), getattr(plain, field), rtol=1e-12)
+    assert scaled.log_likelihood == pytest.approx(plain.log_likelihood - 12 * math.log(unit), rel=1e-12)
+
+
+@pytest.mark.parametrize("value", [0.1, 0.7, 1 / 3, 1e8 / 7])
+@pytest.mark.parametrize("n", [6, 7, 11])
+def test_a_target_that_does_not_vary(value, n):
+    X = np.arange(float(n))[:, None]
+    results = fit(X, np.full(n, value))
+    assert results.params.tolist() == [value, 0.0]
+    assert results.std_errors.tolist() == [0.0, 0.0]
+    assert math.isnan(results.r2)
+    assert math.isnan(results.f)
+    assert np.isnan(results.t).tolist() == [False, True]
+
+
+def test_no_terms_is_the_mean():
+    y = np.array([1.0, 2.0, 6.0])
+    results = fit_ols(np.empty((3, 0)), y, [])
+    assert results.params.tolist() == [3.0]
+    assert results.std_errors[0] == pytest.approx(np.std(y, ddof=1) / math.sqrt(3))
+    assert math.isnan(results.f)
+    assert results.predict(np.empty((2, 0))).mean.tolist() == [3.0, 3.0]
+
+
+def test_a_far_run_is_not_taken_for_one_that_alone_determines_a_coefficient():
+    rng = np.random.default_rng(1)
+    X = rng.normal(size=(40, 1))
+    y = X[:, 0] + rng.normal(size=40)
+    X[0] = 1e7
+    results = fit(X, y)
+    others = fit(X[1:], y[1:])
+    assert results.loo_residuals[0] == pytest.approx(y[0] - others.predict(X[0]).mean[0], rel=1e-9)
+
+
+@pytest.mark.parametrize("intercept", [True, False])
+def test_weights_that_are_counts_repeat_the_rows(intercept):
+    rng = np.random.default_rng(9)
+    X, y, counts = rng.normal(size=(20, 2)), rng.normal(size=20), rng.integers(1, 4, size=20)
+    weighted = fit_ols(X, y, ["a", "b"], intercept=intercept, weights=counts)
+    rows = np.repeat(np.arange(20), counts)
+    repeated = fit_ols(X[rows], y[rows], ["a", "b"], intercept=intercept)
+    np.testing.assert_array_equal(weighted.params, repeated.params)
+    assert weighted.r2 == pytest.approx(repeated.r2, rel=1e-14)
+    # Counts are not inverse variances: the degrees of freedom differ, and with them sigma.
+    assert weighted.sigma**2 * weighted.df_resid == pytest.approx(
+        repeated.sigma**2 * repeated.df_resid, rel=1e-14
+    )
+
+
+@pytest.mark.parametrize("factor", [3.0, 1e-120, 1e120])
+def test_a_common_factor_of_the_weights_is_only_that_of_sigma(factor):
+    rng = np.random.default_rng(9)
+    X, y, w = rng.normal(size=(20, 2)), rng.normal(size=20), rng.uniform(0.5, 2.0, size=20)
+    one, other = (fit_ols(X, y, ["a", "b"], weights=v) for v in (w, w * factor))
+    for field in (
+        "params",
+        "std_errors",
+        "r2",
+        "press_r2",
+        "leverage",
+        "cooks_distance",
+        "log_likelihood",
+        "vif",
+    ):
+        np.testing.assert_allclose(getattr(other, field), getattr(one, field), rtol=1e-13)
+    assert other.sigma == pytest.approx(one.sigma * math.sqrt(factor), rel=1e-14)
+    np.testing.assert_allclose(other.studentised_external, one.studentised_external, rtol=1e-12)
+
+
+def test_predictions_of_runs_of_another_weight():
+    rng = np.random.default_rng(9)
+    X, y, w = rng.normal(size=(20, 2)), rng.normal(size=20), rng.uniform(0.5, 2.0, size=20)
+    results = fit_ols(X, y, ["a", "b"], weights=w)
+    mean = results.predict(X[:2], "mean").std_error
+    light, heavy = (results.predict(X[:2], "observation", weights=v).std_error for v in ([1.0, 1.0], 4.0))
+    np.testing.assert_allclose(light**2 - mean**2, results.sigma**2)
+    np.testing.assert_allclose(heavy**2 - mean**2, results.sigma**2 / 4)
+    with pytest.raises(ValueError, match="weights must be positive, one or 2 of them"):
+        results.predict(X[:2], "observation", weights=[1.0, 0.0])
+
+
+def test_wrong_weights_and_groups():
+    X, y = [[1.0], [2.0], [4.0], [5.0]], [1.0, 2.0, 3.5, 5.0]
+    with pytest.raises(ValueError, match=r"weights must have shape \(4,\), one a run; got \(3,\)"):
+        fit_ols(X, y, ["x"], weights=[1, 2, 3])
+    for bad in (0.0, -1.0, math.nan, math.inf):
+        with pytest.raises(RegressionError, match=r"weights must be positive and finite .* in run 2"):
+            fit_ols(X, y, ["x"], weights=[1, 2, bad, 1])
+    with pytest.raises(ValueError, match="covariance must be one of classical, HC0"):
+        fit_ols(X, y, ["x"], covariance="HC4")
+    for options in ({"covariance": "cluster"}, {"groups": [1, 1, 2, 2]}):
+        with pytest.raises(
+            ValueError, match="groups must be given with covariance='cluster', and only with it"
+        ):
+            fit_ols(X, y, ["x"], **options)
+    with pytest.raises(ValueError, match="groups must hold one label a run, 4; got 2"):
+        fit_ols(X, y, ["x"], covariance="cluster", groups=[1, 2])
+    with pytest.raises(RegressionError, match="at least two of them; all runs are in one"):
+        fit_ols(X, y, ["x"], covariance="cluster", groups=[1, 1, 1, 1])
+    with pytest.raises(RegressionError, match="runs without a group: 3"):
+        fit_ols(X, y, ["x"], covariance="cluster", groups=["a", "b", "a", None])
+
+
+@pytest.mark.parametrize("kind", ["HC2", "HC3"])
+def test_leverage_one_has_no_such_covariance(kind):
+    X = np.array([[0.0, 0.0], [1.0, 0.0], [2.0, 0.0], [3.0, 1.0], [4.0, 0.0]])
+    y = [1.0, 2.0, 2.5, 9.0, 5.0]
+    with pytest.raises(RegressionError, match=rf"{kind} is not defined: .*leverage 1\): 3\. Use HC1"):
+        fit_ols(X, y, ["a", "b"], covariance=kind)
+    assert np.isfinite(fit_ols(X, y, ["a", "b"], covariance="HC1").std_errors).all()
+
+
+def test_fewer_groups_than_terms_have_no_joint_test():
+    rng = np.random.default_rng(1)
+    X, y = rng.normal(size=(20, 3)), rng.normal(size=20)
+    results = fit_ols(X, y, list("abc"), covariance="cluster", groups=np.repeat([0, 1], 10))
+    assert math.isnan(results.f)
+    assert math.isnan(results.f_p)
+    assert results.df_inference == 1

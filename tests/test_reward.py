@@ -267,6 +267,18 @@ def test_more_than_one_output_is_refused_before_any_work(
         imine.score(POOL, ["mtld", "reward"], settings=ScoreSettings(reward_model=str(folder)))
 
 
+def test_a_model_without_a_fast_tokenizer_is_refused_before_any_work(
+    tmp_path: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("imine.indicators.lexical.score_lexical", None)  # would fail if it were called
+    folder = save_llama_reward(tmp_path / "model")
+    (folder / "tokenizer.json").unlink()
+    with pytest.raises(
+        ModelNotFoundError, match=r"tokenizer\.json is missing: imine reads fast tokenizers only"
+    ):
+        imine.score(POOL, ["mtld", "reward"], settings=ScoreSettings(reward_model=str(folder)))
+
+
 def test_a_model_without_its_head_is_refused(tmp_path: Path, tiny_llama: Path, own_cache: Path) -> None:
     for path in tiny_llama.iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())

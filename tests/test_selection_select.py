@@ -261,7 +261,9 @@ def test_unknown_indicators_fail_before_any_work(data, monkeypatch):
     monkeypatch.setitem(sys.modules, "imine.indicators.score", None)
     terms = (Term(name="charm", coefficient=1.0), Term(name="reward", coefficient=1.0))
     rule = Rule(name="charming", intercept=Estimate(coefficient=0.0), terms=terms)
-    with pytest.raises(IndicatorUnavailableError, match=r"cannot compute: charm\. Nothing was done.*--scores"):
+    with pytest.raises(
+        IndicatorUnavailableError, match=r"cannot compute: charm\. Nothing was done.*--scores"
+    ):
         imine.select(data, rule, top=1)
 
 

@@ -13,7 +13,7 @@ from imine.errors import ModelError, ModelNotFoundError
 from imine.indicators import judging, unieval
 from imine.indicators.models import load_tokenizer
 from imine.indicators.settings import ScoreSettings, settings_from_fingerprints
-from imine.indicators.unieval import dialogue_history, encode_questions, yes_and_no
+from imine.indicators.unieval import dialogue_history, encode_questions, load_yes_judge, yes_and_no
 from imine.progress import SilentProgress
 from imine.records import read
 from imine.sample import load_sample
@@ -149,8 +149,10 @@ def test_a_tokenizer_that_begins_yes_and_no_alike_is_refused() -> None:
 
 def test_a_model_of_another_kind_is_refused(tmp_path: Path, own_cache: Path) -> None:
     settings = ScoreSettings(unieval_model=str(save_llama_reward(tmp_path / "model")))
-    with pytest.raises(ModelError, match="cannot be loaded as Seq2SeqLM: Unrecognized configuration class"):
+    with pytest.raises(ModelError, match=r"is no encoder-decoder \(llama\); UniEval's evaluator is a T5"):
         imine.score(POOL, ["naturalness"], settings=settings)
+    with pytest.raises(ModelError, match="cannot be loaded as Seq2SeqLM: Unrecognized configuration class"):
+        load_yes_judge(settings.unieval_model)
 
 
 def test_a_second_run_computes_nothing(

@@ -2,7 +2,7 @@
 
 Usage: ``python tools/generate_unicode_tables.py``. The file records the Unicode version and is shipped, so
 that scores do not depend on the Python that computes them; a table of another Unicode version is another
-version of every word-based score.
+version of every score that reads words or characters.
 """
 
 from __future__ import annotations
@@ -43,6 +43,37 @@ SINGLE_NAMES = (
     "THAI ",
 )
 
+# Classes of characters; their order is that of imine_kernels.classes.
+UNCLASSED, UPPER, LOWER, LETTER, DIGIT, NUMBER, ACCENT, SPACE, PUNCTUATION, CLOSER, TERMINATOR, WIDE = range(
+    12
+)
+CATEGORIES = {
+    "Lu": UPPER,
+    "Lt": UPPER,
+    "Ll": LOWER,
+    "Lm": LETTER,
+    "Lo": LETTER,
+    "Nd": DIGIT,
+    "Nl": NUMBER,
+    "No": NUMBER,
+    "Mn": ACCENT,
+    "Mc": ACCENT,
+    "Me": ACCENT,
+    "Pc": PUNCTUATION,
+    "Pd": PUNCTUATION,
+    "Po": PUNCTUATION,
+    "Ps": PUNCTUATION,
+    "Pe": CLOSER,
+    "Pi": CLOSER,
+    "Pf": CLOSER,
+}
+# Straight quotes, and the asterisk and underscore that emphasise in Markdown, close a sentence as brackets do.
+CLOSERS = frozenset("\"'*_")
+# Latin with the ellipsis and its doubled forms, the full-width stop, Arabic, Urdu, Devanagari, Armenian, Ethiopic.
+TERMINATORS = frozenset(".!?\u2026\u203c\u2047\u2048\u2049\uff0e\u061f\u06d4\u0964\u0965\u0589\u1362")
+# Those of Chinese and Japanese, which no space follows.
+WIDE_TERMINATORS = frozenset("\u3002\uff01\uff1f\uff61")
+
 
 def word_class(code_point: int) -> int:
     """Class of a code point in the word splitter.
@@ -82,6 +113,31 @@ def fold(code_point: int) -> int:
     return ord(lower)
 
 
+def character_class(code_point: int) -> int:
+    """Class of a code point for the measures that read characters and sentences.
+
+    Examples:
+        >>> [character_class(ord(c)) for c in "aA1 .)$"]
+        [2, 1, 4, 7, 10, 9, 0]
+    """
+    char = chr(code_point)
+    for members, kind in ((CLOSERS, CLOSER), (TERMINATORS, TERMINATOR), (WIDE_TERMINATORS, WIDE)):
+        if char in members:
+            return kind
+    return SPACE if char.isspace() else CATEGORIES.get(unicodedata.category(char), UNCLASSED)
+
+
+def build_characters() -> tuple[NDArray[np.uint16], NDArray[np.uint8]]:
+    """Two-stage table: block index by ``cp >> 7``, class of character by block."""
+    classes = np.array([character_class(code_point) for code_point in range(CODE_POINTS)], dtype=np.uint8)
+    return _in_blocks(classes)
+
+
+def _in_blocks(values: NDArray[np.uint8]) -> tuple[NDArray[np.uint16], NDArray[np.uint8]]:
+    blocks, stage1 = np.unique(values.reshape(-1, BLOCK), axis=0, return_inverse=True)
+    return stage1.ravel().astype(np.uint16), blocks.ravel()
+
+
 def build() -> tuple[NDArray[np.uint16], NDArray[np.uint8], NDArray[np.int32]]:
     """Two-stage table: block index by ``cp >> 7``, property number by block, (class, delta) by property."""
     numbers: dict[tuple[int, int], int] = {(OTHER, 0): 0}
@@ -90,8 +146,7 @@ def build() -> tuple[NDArray[np.uint16], NDArray[np.uint8], NDArray[np.int32]]:
         kind = word_class(code_point)
         key = (kind, fold(code_point) - code_point if kind else 0)
         properties[code_point] = numbers.setdefault(key, len(numbers))
-    blocks, stage1 = np.unique(properties.reshape(-1, BLOCK), axis=0, return_inverse=True)
-    return stage1.ravel().astype(np.uint16), blocks.ravel(), np.array(list(numbers), dtype=np.int32)
+    return *_in_blocks(properties), np.array(list(numbers), dtype=np.int32)
 
 
 def encode(array: NDArray[Any]) -> str:
@@ -105,16 +160,19 @@ def encode(array: NDArray[Any]) -> str:
 def render() -> str:
     """Source text of the generated module."""
     stage1, stage2, properties = build()
+    character_stage1, character_stage2 = build_characters()
     return TEMPLATE.format(
         version=unicodedata.unidata_version,
         n_properties=len(properties),
         stage1=encode(stage1),
         stage2=encode(stage2),
         properties=encode(properties),
+        character_stage1=encode(character_stage1),
+        character_stage2=encode(character_stage2),
     )
 
 
-TEMPLATE = '''"""Word classes and case folding of code points; made by tools/generate_unicode_tables.py."""
+TEMPLATE = '''"""Classes of words and characters, and case folding; made by tools/generate_unicode_tables.py."""
 
 from __future__ import annotations
 
@@ -168,6 +226,33 @@ def word_tables() -> WordTables:
     return tables
 
 
+class CharacterTables(NamedTuple):
+    """Two-stage table: ``stage2[stage1[cp >> 7] * 128 + (cp & 127)]`` is a class of imine_kernels.classes.
+
+    Attributes:
+        stage1: (8704,) block of each run of 128 code points.
+        stage2: (blocks * 128,) class of the character.
+    """
+
+    stage1: NDArray[np.uint16]
+    stage2: NDArray[np.uint8]
+
+
+@cache
+def character_tables() -> CharacterTables:
+    """The classes of characters, unpacked once a process and read-only.
+
+    Examples:
+        >>> tables = character_tables()
+        >>> int(tables.stage2.reshape(-1, 128)[tables.stage1[0], ord("Q")])
+        1
+    """
+    tables = CharacterTables(_decode(_CHARACTER_STAGE1, "<u2"), _decode(_CHARACTER_STAGE2, "u1"))
+    for array in tables:
+        array.setflags(write=False)
+    return tables
+
+
 def _decode(packed: bytes, dtype: str) -> NDArray[Any]:
     values = np.frombuffer(zlib.decompress(base64.b85decode(packed)), dtype=dtype)
     return np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("="))
@@ -178,6 +263,10 @@ _STAGE1 = {stage1}
 _STAGE2 = {stage2}
 
 _PROPERTIES = {properties}
+
+_CHARACTER_STAGE1 = {character_stage1}
+
+_CHARACTER_STAGE2 = {character_stage2}
 '''
 
 

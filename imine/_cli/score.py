@@ -10,6 +10,8 @@ import typer
 from imine._cli import _options as options
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from imine.indicators.settings import ScoreSettings
 
 
@@ -96,14 +98,17 @@ def score(
             if isinstance(mean, float) and isinstance(median, float)
             else "no value"
         )
-        cut = (
-            f", {(scores.frame[f'{name}__cut'] > 0).sum():,} cut"
-            if f"{name}__cut" in scores.frame.columns
-            else ""
-        )
+        cut = _cut(scores.frame, name)
         typer.echo(f"  {name:{width}}  {middle}, {column.null_count():,} null{cut}")
     stages = {"reading": reading} | scores.timings
     typer.echo(f"Time: {options.times(stages)}")
+
+
+def _cut(frame: pl.DataFrame, name: str) -> str:
+    """How many rows were cut before this indicator saw them, where it may cut any."""
+    if f"{name}__cut" not in frame.columns:
+        return ""
+    return f", {(frame[f'{name}__cut'] > 0).sum():,} cut"
 
 
 def _settings(

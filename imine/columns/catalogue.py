@@ -12,6 +12,8 @@ _GROUPS = {
     "tokens": "Lengths in tokens of a named tokenizer.",
     "likelihood": "How likely a causal model finds the response, given its prompt and alone; docs/likelihood.md.",
     "neighbors": "Distances between sentence embeddings.",
+    "reward": "What a model of human preferences says; docs/models.md has layouts, long texts and how to get one.",
+    "unieval": "Yes-or-no questions to UniEval's dialogue evaluator; docs/models.md has its input and how to get it.",
 }
 
 
@@ -23,7 +25,7 @@ def one_line(spec: ColumnSpec) -> str:
         ['mtld', 'lexical']
     """
     default = "*" if spec.name in DEFAULT_INDICATORS else " "
-    return f"{default} {spec.name:32} {spec.group:11} {spec.unit:19} {spec.doc}"
+    return f"{default} {spec.name:32} {spec.group:11} {spec.unit:21} {spec.doc}"
 
 
 def facts(spec: ColumnSpec) -> list[tuple[str, str]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Literal
 
+from imine.columns.characters import CHARACTERS
 from imine.columns.diversity import DIVERSITY
 from imine.columns.repetition import COPIED, REPETITION
 from imine.columns.spec import ColumnSpec
@@ -17,7 +18,9 @@ SIDES: dict[Side, str] = {
 }
 
 # Measures by their own name, defined of "the text"; a column is a measure of one side.
-MEASURES: dict[str, ColumnSpec] = {spec.name: spec for spec in (*DIVERSITY, *REPETITION, COPIED)}
+MEASURES: dict[str, ColumnSpec] = {spec.name: spec for spec in (*DIVERSITY, *REPETITION, *CHARACTERS, COPIED)}
+# Measures that take longer than all the others together: listed, but not in the group ``lexical``.
+SLOW = ("mtld_ma_bid", "mtld_ma_wrap", "compression_ratio")
 # Measures that compare the two sides are columns of the response alone.
 _OUTPUT_ONLY = {COPIED.name}
 

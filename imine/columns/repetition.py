@@ -39,16 +39,6 @@ def _top(n: int) -> ColumnSpec:
 REPETITION = (
     *(_duplicate(n) for n in range(2, 11)),
     *(_top(n) for n in range(2, 5)),
-    ColumnSpec(
-        name="stop_word_share",
-        group="lexical",
-        doc="share of English stop words among the words of the text",
-        unit="1",
-        direction="more function words",
-        definition="Words that are in the list of imine/indicators/stop_words.py, over all words.",
-        null_when="the text has no words, or is null",
-        high=1.0,
-    ),
 )
 
 COPIED = ColumnSpec(

@@ -117,7 +117,8 @@ def unused_token(rows: Sequence[JudgeInput]) -> int:
 def _sharpen(model: Any) -> None:
     import torch
 
+    trunk = {id(module) for module in model.base_model.modules()}
     for module in model.modules():
-        if isinstance(module, torch.nn.Linear) and module.out_features == 1:
+        if isinstance(module, torch.nn.Linear) and module.out_features == 1 and id(module) not in trunk:
             module.float()
             module.register_forward_pre_hook(lambda _, inputs: (inputs[0].float(), *inputs[1:]))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from imine.columns import COLUMNS, DEFAULT_INDICATORS, find_column, require_column
-from imine.columns.lexical import MEASURES, SIDES
+from imine.columns.lexical import MEASURES, SIDES, SLOW
 from imine.errors import FormatError, ModelNotFoundError
 from imine.files import replace_file
 from imine.indicators.plugins import load_plugins
@@ -140,8 +140,10 @@ def expand_indicators(indicators: str | Sequence[str] | None) -> list[str]:
     """Names of columns for names of columns and groups, each once: the listed ones first, in the order of the specs.
 
     Args:
-        indicators: names of columns or groups; ``input_lexical``, ``output_lexical`` and ``both_lexical`` are all
-            lexical measures of that side. ``None`` for :data:`imine.columns.DEFAULT_INDICATORS`.
+        indicators: names of columns or groups; ``input_lexical``, ``output_lexical`` and ``both_lexical`` are the
+            lexical measures of that side, but for those that take longer than all others together (``mtld_ma_bid``,
+            ``mtld_ma_wrap``, ``compression_ratio``), which are asked for by name. ``None`` for
+            :data:`imine.columns.DEFAULT_INDICATORS`.
 
     Raises:
         UnknownIndicatorError: a name that is neither.
@@ -163,8 +165,8 @@ def _members(group: str) -> list[str]:
         load_plugins()
     side = group.removesuffix("_lexical")
     if side != group and side in SIDES:
-        return [name for measure in MEASURES if find_column(name := f"{side}_{measure}")]
-    return [spec.name for spec in COLUMNS.values() if spec.group == group]
+        return [name for m in MEASURES if m not in SLOW and find_column(name := f"{side}_{m}")]
+    return [spec.name for spec in COLUMNS.values() if spec.group == group and spec.name not in SLOW]
 
 
 def check_models(names: Sequence[str], settings: ScoreSettings) -> None:

@@ -1,4 +1,4 @@
-"""Ordinary least squares by column-scaled, pivoted QR of the centred columns."""
+"""Ordinary and weighted least squares, correctly rounded."""
 
 from __future__ import annotations
 
@@ -11,62 +11,84 @@ import numpy as np
 import numpy.typing as npt
 
 from imine.errors import RegressionError
-from imine.regression.results import Array, OlsResults
+from imine.regression.doubled import Array, Doubled, total
+from imine.regression.influence import influence_of_runs
+from imine.regression.posing import Problem, off_centre, pose, weighted_lengths
+from imine.regression.results import COVARIANCES, CovarianceKind, OlsResults
+from imine.regression.robust import covariance_of, group_indices, root_of, spread_rows, wald_f
+from imine.regression.solving import Solution, solve
 
 INTERCEPT = "intercept"
 
-# A variance of a slope goes as the inverse square of its column's length: beyond these it leaves double precision.
-_SMALLEST, _LARGEST = 1e-145, 1e145
+# A variance of a slope goes as the inverse square of its column's length: beyond this it leaves float64.
+_LARGEST = 1e145
 
 
 def fit_ols(
-    X: npt.ArrayLike, y: npt.ArrayLike, names: Sequence[str], *, intercept: bool = True
+    X: npt.ArrayLike,
+    y: npt.ArrayLike,
+    names: Sequence[str],
+    *,
+    intercept: bool = True,
+    weights: npt.ArrayLike | None = None,
+    covariance: CovarianceKind = "classical",
+    groups: Sequence[Any] | npt.NDArray[Any] | None = None,
 ) -> OlsResults:
-    """Regress ``y`` on the columns of ``X`` by ordinary least squares.
+    """Regress ``y`` on the columns of ``X`` by ordinary or weighted least squares.
 
-    With an intercept the columns and ``y`` are centred first; every column is then scaled to unit length and
-    the matrix factored by pivoted QR, so that columns of very different size do not harm each other. A column
-    that the others determine is an error, never hidden by a pseudo-inverse.
+    The columns are centred, scaled and factored by pivoted QR, and the solution refined with residuals in doubled
+    precision until parameters and standard errors are the float64 nearest to those of the exact solution for the
+    given float64 values. They are the same to the last bit whatever the order of the rows, the linear algebra
+    library and its threads. A column that the others determine is an error, never hidden by a pseudo-inverse.
 
     Args:
         X: shape (runs, terms), finite; without the column of ones.
         y: shape (runs,), finite.
         names: one name a column of ``X``.
         intercept: whether a constant is fitted; its parameter comes first.
+        weights: shape (runs,), positive: inverse variances of the runs' errors up to a common factor, taken as
+            the exact numbers that are given. By default all 1.
+        covariance: ``classical``: ``sigma**2 (X'WX)**-1``; ``HC0`` to ``HC3``: robust against unequal variances
+            that the weights do not describe; ``cluster``: robust against errors that vary together in ``groups``.
+        groups: for ``cluster`` one label a run (its base pool, or its seed).
 
     Returns:
-        Estimates, their covariance and the quantities of each run.
+        Estimates, their covariance and the quantities of each run, in the order of the given rows.
 
     Raises:
-        RegressionError: not more runs than parameters, values that are not finite, or columns that are
-            constant, a combination of others, or too small to be squared; the message names them.
-        ValueError: shapes or names that do not fit each other.
+        RegressionError: not more runs than parameters, values that are not finite, weights that are not positive,
+            fewer than two groups, a run of leverage 1 under ``HC2`` or ``HC3``, or columns that are constant, a
+            combination of others, or too small to be squared; the message names them.
+        ValueError: shapes, names, or a kind of covariance that do not fit each other.
 
     References:
-        Golub, Van Loan (2013), Matrix Computations, 4th edition, 5.4.2 (QR with column pivoting).
+        Golub, Van Loan (2013), Matrix Computations, 4th edition, 5.3.8 (refinement), 5.4.2 (pivoting).
 
     Examples:
         >>> results = fit_ols([[0.0], [1.0], [2.0], [3.0]], [1.0, 3.1, 4.9, 7.0], ["x"])
         >>> results.names
         ('intercept', 'x')
-        >>> results.params.round(3).tolist()
+        >>> results.params.tolist()
         [1.03, 1.98]
     """
     X, y, names = _checked(X, y, tuple(names), intercept)
-    centre = _mean(X) if intercept else np.zeros(X.shape[1])
-    level = float(_mean(y[:, None])[0]) if intercept else 0.0
-    solved = _solve(X, X - centre, y - level, names, intercept)
-    return _results(X, y, names, intercept, centre, level, solved)
+    w = _checked_weights(weights, len(y))
+    labels = _checked_groups(covariance, groups, len(y))
+    problem = pose(X, y, w, intercept)
+    solution = solve(problem, weighted_lengths(X, problem), names)
+    spread = _spread(problem, solution, covariance, labels)
+    return _results(problem, solution, spread, names, w, covariance)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Solved:
-    """Slopes, the inverse of their cross-product matrix, the squared row lengths of Q, and inflation factors."""
+class _Spread:
+    """Covariance of the parameters about zero, its root about the centre, and the test of all slopes, scaled."""
 
-    slopes: Array
-    inverse: Array
-    row_norms: Array
-    vif: Array
+    covariance: Array
+    root: Array
+    df: int
+    wald_f: float | None
+    groups: int | None
 
 
 def _checked(
@@ -99,179 +121,214 @@ def _refuse_non_finite(X: Array, y: Array, names: tuple[str, ...]) -> None:
         )
 
 
-def _mean(X: Array) -> Array:
-    """Correctly rounded column means."""
-    return np.array([math.fsum(column) / len(column) for column in X.T], dtype=np.float64)
-
-
-def _solve(X: Array, centred: Array, y: Array, names: tuple[str, ...], intercept: bool) -> _Solved:
-    from scipy.linalg import qr, solve_triangular
-
-    n, k = X.shape
-    if k == 0:
-        return _Solved(np.zeros(0), np.zeros((0, 0)), np.zeros(n), np.zeros(0))
-    scale = _lengths(centred)
-    # Rounding of the given values, as a share of what is left of a column once it is centred.
-    with np.errstate(divide="ignore", invalid="ignore"):
-        noise = max(n, k) * np.finfo(np.float64).eps * (_lengths(X) / scale)
-    _refuse_constant(noise, names, intercept)
-    _refuse_tiny(scale, names)
-    Q, R, order = qr(centred / scale, mode="economic", pivoting=True)
-    _refuse_dependent(R, order, float(noise.max()), names)
-    inverse_root = solve_triangular(R, np.eye(k))
-    slopes, inverse = np.empty(k), np.empty((k, k))
-    slopes[order] = solve_triangular(R, Q.T @ y)
-    inverse[np.ix_(order, order)] = inverse_root @ inverse_root.T
-    unscaled = inverse / scale[:, None] / scale[None, :]
-    return _Solved(slopes / scale, unscaled, np.einsum("ij,ij->i", Q, Q), np.diag(inverse))
-
-
-def _lengths(X: Array) -> Array:
-    """Euclidean lengths of the columns, without squares that leave double precision."""
-    largest = np.max(np.abs(X), axis=0)
-    return largest * np.linalg.norm(X / np.where(largest > 0, largest, 1.0), axis=0)
-
-
-def _refuse_tiny(scale: Array, names: tuple[str, ...]) -> None:
-    tiny = [f"{name} ({length:.2g})" for name, length in zip(names, scale, strict=True) if length < _SMALLEST]
-    if tiny:
+def _checked_weights(weights: npt.ArrayLike | None, n: int) -> Array:
+    if weights is None:
+        return np.ones(n)
+    w = np.array(weights, dtype=np.float64)
+    if w.shape != (n,):
+        raise ValueError(f"weights must have shape ({n},), one a run; got {w.shape}")
+    bad = np.flatnonzero(~((w > 1.0 / _LARGEST) & (w < _LARGEST)))
+    if len(bad):
         raise RegressionError(
-            f"values too small to be squared in double precision: {', '.join(tiny)}. "
-            "Give these terms in another unit."
+            f"weights must be positive and finite (between {1 / _LARGEST:g} and {_LARGEST:g}); not so in run "
+            f"{', '.join(str(i) for i in bad[:5])}. Leave out runs that should not count."
         )
+    return w
 
 
-def _refuse_constant(noise: Array, names: tuple[str, ...], intercept: bool) -> None:
-    constant = [name for name, share in zip(names, noise, strict=True) if not share < 1.0]
-    if constant:
-        kind = "constant" if intercept else "zero"
-        raise RegressionError(f"{kind} in all runs: {', '.join(constant)}. Leave out these terms.")
+def _checked_groups(
+    covariance: str, groups: Sequence[Any] | npt.NDArray[Any] | None, n: int
+) -> npt.NDArray[np.intp] | None:
+    if covariance not in COVARIANCES:
+        raise ValueError(f"covariance must be one of {', '.join(COVARIANCES)}; got {covariance!r}")
+    if (groups is not None) != (covariance == "cluster"):
+        raise ValueError("groups must be given with covariance='cluster', and only with it")
+    return None if groups is None else group_indices(groups, n)
 
 
-def _refuse_dependent(R: Array, order: npt.NDArray[Any], noise: float, names: tuple[str, ...]) -> None:
-    from scipy.linalg import solve_triangular
-
-    rank = int(np.sum(np.abs(np.diag(R)) > noise * abs(R[0, 0])))
-    if rank == len(names):
-        return
-    weights = solve_triangular(R[:rank, :rank], R[:rank, rank:])
-    found = []
-    for column in range(weights.shape[1]):
-        parts = sorted(int(order[i]) for i in np.flatnonzero(np.abs(weights[:, column]) > 1e-6))
-        found.append(f"{names[order[rank + column]]!r} is a combination of {[names[i] for i in parts]}")
-    raise RegressionError(
-        f"the terms do not determine each other's coefficients: {'; '.join(found)}. Leave out one of each."
+def _spread(
+    problem: Problem, solution: Solution, kind: CovarianceKind, labels: npt.NDArray[np.intp] | None
+) -> _Spread:
+    n, p = problem.A.shape
+    if kind == "classical":
+        variance = solution.rss / Doubled.of(float(n - p))
+        inverse = _about_zero(problem, solution.inverse)
+        sigma = math.sqrt(float(variance.hi))
+        return _Spread((inverse * variance).hi, solution.root * sigma, n - p, None, None)
+    sorted_labels = None if labels is None else labels[problem.order]
+    scores = Doubled.of(problem.weights) * solution.residuals
+    left = _left(problem, solution)
+    about_centre = spread_rows(kind, solution.influence, scores, left, sorted_labels, problem.order)
+    about_zero = spread_rows(
+        kind, off_centre(problem, solution.influence), scores, left, sorted_labels, problem.order
     )
+    groups = None if labels is None else int(labels.max()) + 1
+    df = n - p if groups is None else groups - 1
+    first = int(problem.intercept)
+    f = wald_f(about_centre[:, first:], solution.beta.hi[first:])
+    return _Spread(covariance_of(about_zero), root_of(about_centre), df, f, groups)
+
+
+def _about_zero(problem: Problem, inverse: Doubled) -> Doubled:
+    rows = off_centre(problem, inverse)
+    both = off_centre(problem, Doubled(rows.hi.T, rows.lo.T))
+    upper = np.triu(np.ones(both.shape, dtype=bool))
+    return Doubled(np.where(upper, both.hi, both.hi.T), np.where(upper, both.lo, both.lo.T))
+
+
+def _left(problem: Problem, solution: Solution) -> Doubled:
+    """One minus the leverages: the share of each run's error that its residual keeps."""
+    leverage = Doubled.of(np.zeros(len(problem.weights)))
+    for j in range(problem.A.shape[1]):
+        leverage = leverage + problem.A[:, j] * solution.influence[:, j]
+    return Doubled.of(1.0) - Doubled.of(problem.weights) * leverage
 
 
 def _results(
-    X: Array,
-    y: Array,
+    problem: Problem,
+    solution: Solution,
+    spread: _Spread,
     names: tuple[str, ...],
-    intercept: bool,
-    centre: Array,
-    level: float,
-    solved: _Solved,
+    weights: Array,
+    kind: CovarianceKind,
 ) -> OlsResults:
-    n, k = X.shape
-    fitted_change = (X - centre) @ solved.slopes
-    residuals = (y - level) - fitted_change
-    df_resid = n - k - intercept
-    variance = math.fsum(residuals**2) / df_resid
-    params, unscaled = _with_intercept(solved, centre, level, n, intercept)
-    assert unscaled.shape == (len(params), len(params))
-    std_errors, t, p = _tests(params, variance, unscaled, df_resid)
-    leverage = solved.row_norms + (1.0 / n if intercept else 0.0)
+    n, p = problem.A.shape
+    scale = problem.y_unit - problem.units
+    covariance = np.ldexp(spread.covariance, scale[:, None] + scale[None, :])
+    errors = (
+        solution.estimates.std_errors
+        if kind == "classical"
+        else np.ldexp(np.sqrt(np.diag(spread.covariance)), scale)
+    )
+    t, p_values = _tests(solution.estimates.params, errors, spread.df)
+    back = np.argsort(problem.order)
+    fitted = Doubled.of(problem.level) + (problem.y - solution.residuals).ldexp(problem.y_unit)
+    centre_value = Doubled.of(problem.level) + solution.beta[0].ldexp(problem.y_unit)
     return OlsResults(
-        names=(INTERCEPT, *names) if intercept else names,
-        intercept=intercept,
-        params=_locked(params),
-        covariance=_locked(variance * unscaled),
-        std_errors=_locked(std_errors),
+        names=(INTERCEPT, *names) if problem.intercept else names,
+        intercept=problem.intercept,
+        params=_locked(solution.estimates.params),
+        covariance=_locked(covariance),
+        std_errors=_locked(errors),
         t=_locked(t),
-        p=_locked(p),
+        p=_locked(p_values),
         n_runs=n,
-        df_model=k,
-        df_resid=df_resid,
-        sigma=math.sqrt(variance),
-        residuals=_locked(residuals),
-        fitted=_locked(level + fitted_change),
-        leverage=_locked(leverage),
-        vif=_locked(solved.vif),
-        centre=_locked(centre),
-        **_whole(residuals, leverage, y - level, k, intercept),
+        df_model=p - problem.intercept,
+        df_resid=n - p,
+        sigma=solution.estimates.sigma,
+        residuals=_locked(solution.residuals.ldexp(problem.y_unit).hi[back]),
+        fitted=_locked(fitted.hi[back]),
+        vif=_locked(_inflation(problem, solution)),
+        centre=_locked(problem.centre),
+        weights=_locked(weights),
+        weighted=bool(np.any(weights != 1.0)),
+        covariance_kind=kind,
+        df_inference=spread.df,
+        n_groups=spread.groups,
+        centre_value=float(centre_value.hi) if problem.intercept else 0.0,
+        root=_locked(np.ldexp(spread.root, scale[:, None])),
+        **_runs(problem, solution, back),
+        **_whole(problem, solution, spread),
     )
 
 
-def _whole(residuals: Array, leverage: Array, change: Array, k: int, intercept: bool) -> dict[str, Any]:
-    """Statistics of the fit as a whole, in sample and left out; ``change`` is ``y`` about its level."""
-    n, df_resid = len(residuals), len(residuals) - k - intercept
-    rss, sst = math.fsum(residuals**2), math.fsum(change**2)
-    loo = _leave_one_out(residuals, leverage)
-    press = math.fsum(loo**2)
-    f, f_p = _f_test(sst - rss, rss / df_resid, k, df_resid)
-    log_likelihood, aic, aicc, bic = _likelihood(rss, n, k + intercept)
+def _runs(problem: Problem, solution: Solution, back: npt.NDArray[np.intp]) -> dict[str, Any]:
+    """Quantities of each run, in the order of the given rows, and those summed over the left-out runs."""
+    left = _left(problem, solution)
+    runs = influence_of_runs(solution.residuals, left, problem.weights, solution.rss, problem.A.shape[1])
+    press = total(Doubled.of(problem.weights) * (runs.loo_residuals * runs.loo_residuals))
+    sst = _sst(problem)
     return {
-        "r2": _ratio(rss, sst),
-        "adjusted_r2": _ratio(rss / df_resid, sst / (n - intercept)),
-        "f": f,
-        "f_p": f_p,
-        "log_likelihood": log_likelihood,
-        "aic": aic,
-        "aicc": aicc,
-        "bic": bic,
-        "loo_residuals": _locked(loo),
-        "press": press,
+        "leverage": _locked((Doubled.of(1.0) - left).hi[back]),
+        "loo_residuals": _locked(runs.loo_residuals.ldexp(problem.y_unit).hi[back]),
+        "studentised_internal": _locked(runs.internal[back]),
+        "studentised_external": _locked(runs.external[back]),
+        "cooks_distance": _locked(runs.cooks_distance[back]),
+        "dffits": _locked(runs.dffits[back]),
+        "press": float(np.ldexp(press.hi, 2 * problem.y_unit + problem.w_unit)),
         "press_r2": _ratio(press, sst),
     }
 
 
-def _with_intercept(
-    solved: _Solved, centre: Array, level: float, n: int, intercept: bool
-) -> tuple[Array, Array]:
-    """Parameters and unscaled covariance, mapped back from the centred columns."""
-    if not intercept:
-        return solved.slopes, solved.inverse
-    constant = math.fsum([level, *(-centre * solved.slopes)])
-    cross = -solved.inverse @ centre
-    corner = 1.0 / n - centre @ cross
-    unscaled = np.block([[np.array([[corner]]), cross[None, :]], [cross[:, None], solved.inverse]])
-    return np.concatenate([[constant], solved.slopes]), unscaled
+def _whole(problem: Problem, solution: Solution, spread: _Spread) -> dict[str, Any]:
+    """Statistics of the fit as a whole."""
+    n, p = problem.A.shape
+    k, df_resid = p - problem.intercept, n - p
+    rss, sst = solution.rss, _sst(problem)
+    variance = rss / Doubled.of(float(df_resid))
+    f = _f(sst - rss, variance, k) if spread.wald_f is None else spread.wald_f
+    log_likelihood, aic, aicc, bic = _likelihood(problem, float(rss.hi), p)
+    return {
+        "r2": _ratio(rss, sst),
+        "adjusted_r2": _ratio(variance, sst / Doubled.of(float(n - problem.intercept))),
+        "f": f,
+        "f_p": _f_p(f, k, spread.df),
+        "log_likelihood": log_likelihood,
+        "aic": aic,
+        "aicc": aicc,
+        "bic": bic,
+    }
 
 
-def _leave_one_out(residuals: Array, leverage: Array) -> Array:
-    """``e / (1 - h)``; not a number for a run without which the parameters are not determined."""
-    left = 1.0 - leverage
-    determined = left > 1e-10
-    return np.where(determined, residuals / np.where(determined, left, 1.0), np.nan)
+def _sst(problem: Problem) -> Doubled:
+    """Weighted squares of ``y`` about its weighted mean, or about zero when there is no intercept."""
+    return _about_mean(problem, problem.y)
 
 
-def _ratio(part: float, whole: float) -> float:
-    return 1.0 - part / whole if whole > 0 else math.nan
+def _about_mean(problem: Problem, values: Doubled) -> Doubled:
+    weights = Doubled.of(problem.weights)
+    squares = total(weights * (values * values))
+    if not problem.intercept:
+        return squares
+    summed = total(weights * values)
+    spread = squares - summed * summed / total(weights)
+    # Values that are all alike differ from their centre by its rounding, and nothing must be made of that.
+    return spread if spread.hi > 2.0**-95 * squares.hi else Doubled.of(0.0)
 
 
-def _tests(params: Array, variance: float, unscaled: Array, df_resid: int) -> tuple[Array, Array, Array]:
+def _inflation(problem: Problem, solution: Solution) -> Array:
+    first = int(problem.intercept)
+    columns = range(first, problem.A.shape[1])
+    return np.array(
+        [float((solution.inverse[j, j] * _about_mean(problem, problem.A[:, j])).hi) for j in columns]
+    )
+
+
+def _ratio(part: Doubled, whole: Doubled) -> float:
+    return float((Doubled.of(1.0) - part / whole).hi) if whole.hi > 0 else math.nan
+
+
+def _tests(params: Array, errors: Array, df: int) -> tuple[Array, Array]:
     from scipy.stats import t as student
 
-    errors = np.sqrt(variance * np.diag(unscaled))
     with np.errstate(divide="ignore", invalid="ignore"):
         t = params / errors
-    return errors, t, 2.0 * student.sf(np.abs(t), df_resid)
+    return t, 2.0 * student.sf(np.abs(t), df)
 
 
-def _f_test(explained: float, variance: float, df_model: int, df_resid: int) -> tuple[float, float]:
+def _f(explained: Doubled, variance: Doubled, k: int) -> float:
+    if k == 0 or not (explained.hi > 0 or variance.hi > 0):
+        return math.nan
+    if not variance.hi > 0:
+        return math.inf
+    return max(float((explained / Doubled.of(float(k)) / variance).hi), 0.0)
+
+
+def _f_p(f: float, k: int, df: int) -> float:
     from scipy.stats import f as fisher
 
-    if df_model == 0:
-        return math.nan, math.nan
-    statistic = max(explained, 0.0) / df_model / variance if variance > 0 else math.inf
-    return statistic, float(fisher.sf(statistic, df_model, df_resid))
+    return float(fisher.sf(f, k, df)) if k and df > 0 else math.nan
 
 
-def _likelihood(rss: float, n: int, k: int) -> tuple[float, float, float, float]:
+def _likelihood(problem: Problem, rss: float, p: int) -> tuple[float, float, float, float]:
     """Normal log-likelihood, AIC, AICc, BIC; the error variance counts as a parameter, as in R's AIC()."""
-    counted = k + 1
-    log_likelihood = -0.5 * n * (math.log(2 * math.pi * rss / n) + 1) if rss > 0 else math.inf
+    n, counted = len(problem.weights), p + 1
+    if rss > 0:
+        log_rss = math.log(rss) + 2 * problem.y_unit * math.log(2.0)
+        heavy = math.fsum(map(math.log, problem.weights.tolist()))
+        log_likelihood = -0.5 * n * (math.log(2 * math.pi / n) + log_rss + 1) + 0.5 * heavy
+    else:
+        log_likelihood = math.inf
     aic = 2 * counted - 2 * log_likelihood
     spare = n - counted - 1
     aicc = aic + 2 * counted * (counted + 1) / spare if spare > 0 else math.nan

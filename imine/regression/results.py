@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
-from imine.rendering import format_p
+from imine.regression.doubled import Array, folded_product, folded_sum
+from imine.regression.factoring import column_lengths
 
-Array = npt.NDArray[np.float64]
+CovarianceKind = Literal["classical", "HC0", "HC1", "HC2", "HC3", "cluster"]
+COVARIANCES: tuple[str, ...] = get_args(CovarianceKind)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,30 +38,45 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OlsResults:
-    """An ordinary least squares fit of n runs with k parameters, the intercept first if there is one.
+    """A least squares fit of n runs with k parameters, the intercept first if there is one.
+
+    With weights ``w``, sums of squares are ``sum w e**2``, means are weighted, and a run's error has the standard
+    deviation ``sigma / sqrt(w)``. ``residuals``, ``fitted`` and ``loo_residuals`` stay in the unit of ``y``.
 
     Attributes:
         names: parameter names, length k.
         intercept: whether a constant was fitted.
-        params, std_errors, t, p: shape (k,); ``p`` is two-sided, from Student's t with ``df_resid``.
-        covariance: shape (k, k), of the parameters.
+        params, std_errors, t, p: shape (k,); ``p`` is two-sided, from Student's t with ``df_inference``. Parameters
+            and classical standard errors are the float64 nearest to the exact solution.
+        covariance: shape (k, k), of the parameters, of the kind ``covariance_kind``.
         n_runs, df_model, df_resid: runs, terms without the intercept, and ``n - k``.
-        sigma: residual standard deviation, ``sqrt(RSS / df_resid)``.
+        sigma: residual standard deviation of a run of weight 1, ``sqrt(RSS / df_resid)``, correctly rounded.
         r2, adjusted_r2: about the mean of ``y``; about zero when there is no intercept.
-        f, f_p: test of all terms together; not a number without terms.
-        log_likelihood: of normal errors with variance ``RSS / n``.
+        f, f_p: test of all terms together (Wald's, with a robust covariance); not a number without terms.
+        log_likelihood: of normal errors with variance ``RSS / n / w``.
         aic, aicc, bic: with the error variance counted as a parameter, as R's ``AIC()`` does; statsmodels
             leaves it out, so its AIC is lower by 2. ``aicc`` is not a number when ``n - k - 2 <= 0``.
         residuals, fitted: shape (n,).
-        leverage: diagonal of the hat matrix, shape (n,).
+        leverage: diagonal of the hat matrix ``X (X'WX)**-1 X'W``, shape (n,).
         loo_residuals: ``residual / (1 - leverage)``: the error of the prediction for a run by the fit without
-            it; not a number for a run of leverage 1.
-        press: sum of the squared ``loo_residuals``.
+            it; not a number for a run of leverage 1, as in the following.
+        studentised_internal: ``sqrt(w) residual / (sigma sqrt(1 - leverage))``.
+        studentised_external: the same with ``sigma`` of the fit without the run; Student's t with
+            ``df_resid - 1`` for a run like the others.
+        cooks_distance: ``studentised_internal**2 leverage / (1 - leverage) / k``.
+        dffits: ``studentised_external sqrt(leverage / (1 - leverage))``.
+        press: sum of ``w loo_residuals**2``.
         press_r2: ``1 - PRESS / SST`` with SST about the mean of all runs (about zero without intercept). Some
             programs compare with the mean of the other runs instead; their value is
             ``1 - (PRESS / SST) * ((n - 1) / n)**2``, which is a little larger.
         vif: variance inflation factor of each term, shape (terms,).
-        centre: means of the terms, shape (terms,); zeros without intercept.
+        centre: about the (weighted) means of the terms, shape (terms,); zeros without intercept.
+        weights: shape (n,), as given, or ones; weighted: whether they differ from one.
+        covariance_kind: ``classical``, ``HC0`` to ``HC3`` or ``cluster``.
+        df_inference: of t, p and intervals: ``df_resid``, or the number of groups less one.
+        n_groups: of a covariance by groups.
+        centre_value: value of the fit at ``centre``; 0 without intercept.
+        root: shape (k, k), ``root @ root.T`` is the covariance of the value at ``centre`` and the slopes.
     """
 
     names: tuple[str, ...]
@@ -84,10 +102,26 @@ class OlsResults:
     fitted: Array
     leverage: Array
     loo_residuals: Array
+    studentised_internal: Array
+    studentised_external: Array
+    cooks_distance: Array
+    dffits: Array
     press: float
     press_r2: float
     vif: Array
     centre: Array
+    weights: Array
+    weighted: bool
+    covariance_kind: CovarianceKind
+    df_inference: int
+    n_groups: int | None
+    centre_value: float
+    root: Array
+
+    @property
+    def predicted_r2(self) -> float:
+        """The same as ``press_r2``."""
+        return self.press_r2
 
     def conf_int(self, level: float = 0.95) -> Array:
         """Confidence intervals of the parameters, shape (k, 2).
@@ -112,6 +146,8 @@ class OlsResults:
         X: npt.ArrayLike,
         interval: Literal["mean", "observation"] = "mean",
         level: float = 0.95,
+        *,
+        weights: npt.ArrayLike = 1.0,
     ) -> Prediction:
         """Predict ``y`` for the rows of ``X``.
 
@@ -119,9 +155,12 @@ class OlsResults:
             X: shape (rows, terms), without the column of ones.
             interval: ``mean`` for the expected value, ``observation`` for a new run, with its own error.
             level: confidence level, between 0 and 1.
+            weights: of the new runs, one for all or shape (rows,), in the unit of the fit's weights; only
+                ``observation`` uses them: a new run's error has the variance ``sigma**2 / weight``.
 
         Raises:
-            ValueError: a wrong number of columns, an unknown interval, or a level outside (0, 1).
+            ValueError: a wrong number of columns, an unknown interval, a level outside (0, 1), or weights that are
+                not positive.
 
         Examples:
             >>> from imine.regression import fit_ols
@@ -135,48 +174,53 @@ class OlsResults:
             raise ValueError(f"X must have {self.df_model} columns; got shape {X.shape}")
         if interval not in ("mean", "observation"):
             raise ValueError(f"interval must be 'mean' or 'observation'; got {interval!r}")
-        first = int(self.intercept)
-        # About the centre of the runs the terms of the quadratic form do not cancel.
+        heavy = np.asarray(weights, dtype=np.float64)
+        if heavy.shape not in ((), (len(X),)) or not np.all(heavy > 0):
+            raise ValueError(f"weights must be positive, one or {len(X)} of them; got shape {heavy.shape}")
+        # About the centre of the runs, and by the root, nothing large cancels.
         away = X - self.centre
-        centre_value = self.params[0] + self.centre @ self.params[1:] if self.intercept else 0.0
-        mean = centre_value + away @ self.params[first:]
-        variance = np.einsum("ij,jk,ik->i", away, self.covariance[first:, first:], away)
-        variance += self.sigma**2 / self.n_runs if self.intercept else 0.0
-        std_error = np.sqrt(variance + (self.sigma**2 if interval == "observation" else 0.0))
+        mean = self.centre_value + folded_sum((away * self.params[int(self.intercept) :]).T)
+        both = np.column_stack([np.ones(len(X)), away]) if self.intercept else away
+        std_error = column_lengths(folded_product(both, self.root).T)
+        if interval == "observation":
+            std_error = np.hypot(std_error, self.sigma / np.sqrt(heavy))
         half = self._quantile(level) * std_error
         return Prediction(mean, std_error, mean - half, mean + half, level, interval)
 
-    def summary(self) -> str:
-        """The fit as plain text: one line a parameter, then the fit as a whole.
+    def summary(
+        self,
+        format: Literal["text", "markdown", "html"] = "text",
+        *,
+        level: float = 0.95,
+        notes: Sequence[str] = (),
+    ) -> str:
+        """The fit for people: one line a parameter, then the fit as a whole.
+
+        Args:
+            format: ``text``, ``markdown``, or ``html`` (a fragment, every text escaped).
+            level: of the intervals, between 0 and 1.
+            notes: sentences to stand under the table.
+
+        Raises:
+            ValueError: an unknown format, or a level outside (0, 1).
 
         Examples:
             >>> from imine.regression import fit_ols
             >>> print(fit_ols([[0.0], [1.0], [2.0], [3.0]], [1.0, 3.1, 4.9, 7.0], ["x"]).summary())
-            parameter    estimate   std error         t          p  95 % interval
-            intercept        1.03     0.07937    12.977     0.0059  [0.68849, 1.3715]
-            x                1.98     0.04243    46.669     0.0005  [1.7975, 2.1625]
+            parameter  estimate  std error       t       p  95 % interval
+            intercept      1.03    0.07937  12.977  0.0059  [0.68849, 1.3715]
+            x              1.98    0.04243  46.669  0.0005  [1.7975, 2.1625]
+            <BLANKLINE>
             n 4, df 2, sigma 0.09487, R2 0.9991, adjusted 0.9986, PRESS R2 0.9973
-            F 2178.0 (p 0.0005), log-likelihood 5.13, AIC -4.26, BIC -6.10
+            F 2178.0 (p 0.0005), log-likelihood 5.13, AIC -4.26, AICc not defined, BIC -6.10
         """
-        width = max(len(name) for name in (*self.names, "parameter"))
-        lines = [f"{'parameter':<{width}}{'estimate':>12}{'std error':>12}{'t':>10}{'p':>11}  95 % interval"]
-        rows = zip(self.names, self.params, self.std_errors, self.t, self.p, self.conf_int(), strict=True)
-        for name, value, error, t, p, (low, high) in rows:
-            numbers = f"{value:>12.5g}{error:>12.4g}{t:>10.3f}{format_p(p):>11}"
-            lines.append(f"{name:<{width}}{numbers}  [{low:.5g}, {high:.5g}]")
-        lines.append(
-            f"n {self.n_runs}, df {self.df_resid}, sigma {self.sigma:.4g}, R2 {self.r2:.4f}, "
-            f"adjusted {self.adjusted_r2:.4f}, PRESS R2 {self.press_r2:.4f}"
-        )
-        lines.append(
-            f"F {self.f:.1f} (p {format_p(self.f_p)}), log-likelihood {self.log_likelihood:.2f}, "
-            f"AIC {self.aic:.2f}, BIC {self.bic:.2f}"
-        )
-        return "\n".join(lines)
+        from imine.regression.summary import summarise
+
+        return summarise(self, format, level, notes)
 
     def _quantile(self, level: float) -> float:
         from scipy.stats import t as student
 
         if not 0.0 < level < 1.0:
             raise ValueError(f"level must lie between 0 and 1; got {level!r}")
-        return float(student.isf((1.0 - level) / 2.0, self.df_resid))
+        return float(student.isf((1.0 - level) / 2.0, self.df_inference))

@@ -184,30 +184,35 @@ def measure_mtld(
 
 
 @kernel
-def _strict_factors(ids, first, step, count, seen, stamp, threshold, shortest):
-    """As :func:`_factors`, but a factor ends below the threshold, has ``shortest`` words, and the last is partial."""
-    factors, n_words, n_types = 0.0, 0, 0
-    stamp += 1
-    at = first
-    for k in range(count):
-        word = ids[at]
-        at += step
-        n_words += 1
-        n_types += np.int64(seen[word] != stamp)
-        seen[word] = stamp
-        ratio = n_types / n_words
-        if k == count - 1:
-            factors += (1.0 - ratio) / (1.0 - threshold)
-        elif ratio < threshold and n_words >= shortest:
-            factors += 1.0
-            n_words, n_types = 0, 0
-            stamp += 1
-    return factors, stamp
+def _ends(n_types, n_words, limit_of, n_limits, threshold, shortest):
+    """Whether the ratio is below the threshold in a factor that is long enough."""
+    if n_words < n_limits:
+        return n_types <= limit_of[n_words]
+    return n_words >= shortest and n_types / n_words < threshold
 
 
 @kernel
-def _moving_factors(ids, first, step, count, wrap, seen, stamp, threshold, shortest):
-    """Words in the factors that begin at each word in turn, and their number; the last stamp used in ``seen``.
+def _strict_factors(id_of, first, step, count, seen_in, stamp, limit_of, n_limits, threshold, shortest):
+    """Factors of a pass, the last one always in part, and the last stamp used in ``seen_in``."""
+    factors, n_words, n_types, at = 0, 0, 0, first
+    stamp += 1
+    for _ in range(count - 1):
+        word = id_of[at]
+        at += step
+        n_words += 1
+        n_types += np.int64(seen_in[word] != stamp)
+        seen_in[word] = stamp
+        if _ends(n_types, n_words, limit_of, n_limits, threshold, shortest):
+            factors += 1
+            n_words, n_types = 0, 0
+            stamp += 1
+    n_types += np.int64(seen_in[id_of[at]] != stamp)
+    return factors + _partial(n_types, n_words + 1, threshold), stamp
+
+
+@kernel
+def _moving_mtld(id_of, first, step, count, wrap, seen_in, stamp, limit_of, n_limits, threshold, shortest):
+    """Mean length of the factors that begin at each word in turn; the last stamp used in ``seen_in``.
 
     With ``wrap`` the text is followed by itself; without, a start that reaches the end has no factor.
     """
@@ -216,20 +221,13 @@ def _moving_factors(ids, first, step, count, wrap, seen, stamp, threshold, short
         stamp += 1
         n_types = 0
         for k in range(start, 2 * count if wrap else count):
-            word = ids[first + step * (k if k < count else k - count)]
-            n_types += np.int64(seen[word] != stamp)
-            seen[word] = stamp
-            n_words = k - start + 1
-            if n_words >= shortest and n_types / n_words < threshold:
-                total += n_words
+            word = id_of[first + step * (k if k < count else k - count)]
+            n_types += np.int64(seen_in[word] != stamp)
+            seen_in[word] = stamp
+            if _ends(n_types, k - start + 1, limit_of, n_limits, threshold, shortest):
+                total += k - start + 1
                 factors += 1
                 break
-    return total, factors, stamp
-
-
-@kernel
-def _moving_mtld(ids, first, step, count, wrap, seen, stamp, threshold, shortest):
-    total, factors, stamp = _moving_factors(ids, first, step, count, wrap, seen, stamp, threshold, shortest)
     return (total / factors if factors > 0 else np.nan), stamp
 
 
@@ -239,6 +237,7 @@ def measure_mtld_variants(
     offsets: NDArray[np.int64],
     rows: int,
     threshold: float,
+    limits: NDArray[np.int64],
     min_words: int,
     shortest: int,
     seen: NDArray[np.int64],
@@ -251,6 +250,8 @@ def measure_mtld_variants(
 
     Args:
         ids, offsets, rows, threshold, min_words, seen, stamp: as for :func:`measure_mtld`.
+        limits: ``limits[n]`` is the largest number of types whose ratio to ``n`` words is below the threshold; -1
+            for fewer words than ``shortest``.
         shortest: words that a factor has at least.
         strict: (rows or 0,) receives ``mtld`` of that package.
         bidirectional: (rows or 0,) receives ``mtld_ma_bid``.
@@ -260,20 +261,38 @@ def measure_mtld_variants(
     Returns:
         The last stamp used.
     """
+    id_of, seen_in, limit_of = (
+        uints_at(address_of(ids)),
+        longs_at(address_of(seen)),
+        longs_at(address_of(limits)),
+    )
+    size = limits.size
     for row in range(rows):
         first, last = offsets[row], offsets[row + 1] - 1
-        count = last - first + 1
-        enough = count >= max(min_words, 1)
+        n = last - first + 1
+        if n < max(min_words, 1):
+            for out in (strict, bidirectional, wrapped):
+                if out.size > 0:
+                    out[row] = np.nan
+            continue
         if strict.size > 0:
-            ahead, stamp = _strict_factors(ids, first, 1, count, seen, stamp, threshold, shortest)
-            back, stamp = _strict_factors(ids, last, -1, count, seen, stamp, threshold, shortest)
-            some = enough and ahead > 0.0 and back > 0.0
-            strict[row] = (count / ahead + count / back) / 2.0 if some else np.nan
+            ahead, stamp = _strict_factors(
+                id_of, first, 1, n, seen_in, stamp, limit_of, size, threshold, shortest
+            )
+            back, stamp = _strict_factors(
+                id_of, last, -1, n, seen_in, stamp, limit_of, size, threshold, shortest
+            )
+            strict[row] = (n / ahead + n / back) / 2.0 if ahead > 0.0 and back > 0.0 else np.nan
         if bidirectional.size > 0:
-            ahead, stamp = _moving_mtld(ids, first, 1, count, False, seen, stamp, threshold, shortest)
-            back, stamp = _moving_mtld(ids, last, -1, count, False, seen, stamp, threshold, shortest)
-            bidirectional[row] = (ahead + back) / 2.0 if enough else np.nan
+            ahead, stamp = _moving_mtld(
+                id_of, first, 1, n, False, seen_in, stamp, limit_of, size, threshold, shortest
+            )
+            back, stamp = _moving_mtld(
+                id_of, last, -1, n, False, seen_in, stamp, limit_of, size, threshold, shortest
+            )
+            bidirectional[row] = (ahead + back) / 2.0
         if wrapped.size > 0:
-            ahead, stamp = _moving_mtld(ids, first, 1, count, True, seen, stamp, threshold, shortest)
-            wrapped[row] = ahead if enough else np.nan
+            wrapped[row], stamp = _moving_mtld(
+                id_of, first, 1, n, True, seen_in, stamp, limit_of, size, threshold, shortest
+            )
     return stamp

@@ -18,13 +18,19 @@ _FACTOR = np.uint64(0xD6E8FEB86659FD93)
 
 
 @kernel
-def _repeated_words(ids, counts, first, stop, positions, classes):
-    """Positions of the words that occur twice or more, with their ids; their number."""
-    found = 0
-    for k in range(first, stop):
-        number = np.int64(ids[k])
-        positions[found], classes[found] = k - first, number
-        found += np.int64(counts[first + number] > 1)
+def _repeated_words(id_of, length_of, count_of, first, stop, before, positions, classes):
+    """Positions of the words that occur twice or more, with their ids; their number.
+
+    ``before`` receives the characters of the words before each, and of all.
+    """
+    found, total = 0, 0
+    for k in range(stop - first):
+        before[k] = total
+        total += np.int64(length_of[first + k])
+        number = np.int64(id_of[first + k])
+        positions[found], classes[found] = k, number
+        found += np.int64(count_of[first + number] > 1)
+    before[stop - first] = total
     return found
 
 
@@ -134,9 +140,9 @@ def measure_repetition(
         rows: rows of the block.
         table, table_ids: scratch as for :func:`imine_kernels.words.number_words`.
         scratch: (at least five times the words of the longest row and one,) scratch.
-        duplicate: (9, rows) receives for n from 2 to 10 the characters of the n-grams that occurred before, in a
+        duplicate: (rows, 9) receives for n from 2 to 10 the characters of the n-grams that occurred before, in a
             scan that steps over each repetition.
-        top: (3, rows) receives for n from 2 to 4 the characters of the most frequent n-gram with single spaces
+        top: (rows, 3) receives for n from 2 to 4 the characters of the most frequent n-gram with single spaces
             between its words, times its count; -1 with fewer than n words.
     """
     id_of, length_of, count_of = (
@@ -153,26 +159,19 @@ def measure_repetition(
     marks = longs_at(address_of(scratch) + np.uint64(4) * part)
     for row in range(rows):
         first, stop = offsets[row], offsets[row + 1]
-        n_words, total = stop - first, 0
-        for k in range(n_words):
-            before[k] = total
-            total += np.int64(length_of[first + k])
-        before[n_words] = total
-        found, n_classes = _repeated_words(id_of, count_of, first, stop, positions, classes), 0
+        found = _repeated_words(id_of, length_of, count_of, first, stop, before, positions, classes)
         for n in range(2, LONGEST + 1):
+            duplicate[row, n - 2], n_classes = 0, 0
             if found > 0:
                 found, n_classes = _classify_pairs(positions, classes, found, slots, numbers, grams, marks)
                 found, n_classes = _keep_repeated(positions, classes, found, grams, n_classes, marks)
-            if n <= TOP:
-                value = (
-                    _top_characters(positions, classes, found, n, before, grams, n_classes)
-                    if n_words >= n
-                    else -1
+                duplicate[row, n - 2] = _duplicate_characters(
+                    positions, classes, found, n, before, marks, n_classes
                 )
-                top[n - 2, row] = value
-            duplicate[n - 2, row] = _duplicate_characters(
-                positions, classes, found, n, before, marks, n_classes
-            )
+            if n <= TOP:
+                top[row, n - 2] = -1
+                if stop - first >= n:
+                    top[row, n - 2] = _top_characters(positions, classes, found, n, before, grams, n_classes)
 
 
 @kernel

@@ -1,4 +1,4 @@
-"""Word classes and case folding of code points; made by tools/generate_unicode_tables.py."""
+"""Classes of words and characters, and case folding; made by tools/generate_unicode_tables.py."""
 
 from __future__ import annotations
 
@@ -47,6 +47,33 @@ def word_tables() -> WordTables:
     ascii_fold = np.where(kind == 1, code_points + delta, 0)
     ascii_fold[(code_points >= 128) | (kind == 4)] = 1
     tables = WordTables(stage1, stage2, properties, ascii_fold.astype(np.uint8))
+    for array in tables:
+        array.setflags(write=False)
+    return tables
+
+
+class CharacterTables(NamedTuple):
+    """Two-stage table: ``stage2[stage1[cp >> 7] * 128 + (cp & 127)]`` is a class of imine_kernels.classes.
+
+    Attributes:
+        stage1: (8704,) block of each run of 128 code points.
+        stage2: (blocks * 128,) class of the character.
+    """
+
+    stage1: NDArray[np.uint16]
+    stage2: NDArray[np.uint8]
+
+
+@cache
+def character_tables() -> CharacterTables:
+    """The classes of characters, unpacked once a process and read-only.
+
+    Examples:
+        >>> tables = character_tables()
+        >>> int(tables.stage2.reshape(-1, 128)[tables.stage1[0], ord("Q")])
+        1
+    """
+    tables = CharacterTables(_decode(_CHARACTER_STAGE1, "<u2"), _decode(_CHARACTER_STAGE2, "u1"))
     for array in tables:
         array.setflags(write=False)
     return tables
@@ -101,4 +128,48 @@ _PROPERTIES = (
     b"PSEWzq{`#S$BNsweXxi_`X4yJ9QN@YKk)~@(LfW&_=^+tV43&#@By!{Wc`L5B`3%k_Gj@9FED~BOrjUN%-Ld|{wc;(X^wll)y1zD"
     b"=B{O5dM<95^M?Oe!xBE@BR(k)|Lxoob@W@ZUS)oIDmGB(Tmkf%(hsi0GxEX^HS&x+#}4l9#Zf_QVjW+xjY~A~4=Wn?#P_x6_n05$"
     b"yq6eOwFeM>sdf"
+)
+
+_CHARACTER_STAGE1 = (
+    b"c-rmNg;SJ47{~Fi-Q8lh7}$!f*d2&sg58N7*ou92ccNfncVKtdALHK6dE*F-H+qNX@cTTo`|dvPzVF7pGgp`Z8q$<TbmTR~s7_t#"
+    b"(U~G_<SY9)MsFT*h6+@oBBgo4c^*=ka+IM9@7O~;4iifVBZ5JEvONc@dCzgS@P$)MU>ZkA;3<h5pf&C3Kz$n1l2&}+GNrhPQ&CfL"
+    b"aE%`_a@Ex;>CRQ70c{z^H&_27!zs=H@^Q)b9jOuvQfZ#F82xR1f?)E~gg9<-fyeA+D`jc-pY3Hb{=m7CHLRdHGi-YkgL%sasxXgm"
+    b"*72D_X4EJSGL9OIWeQd8xLI_k8{;|3Y|e6snMAUfK=zx_*_p~=PIHHQ+~+Ps>B$3=-^?~s?_@i>8EIO($U_hEa*mUBEqxh6FJetA"
+    b"iz&H(Ij<4iFm<%YJ1dan#HV}Vtemk3{N}fF#vJCegMsdRE^e}n=RW>^*Cvx&PAL8&y<O2HTd()%iB<IR+Uze}*G$|dCt1m6+CkKz"
+    b"8MSFaE!q&`9{Z9KNuKXy$}>}<Y_DK4Gh{aVT1d^GGU>QZd2{VbKX>km$1Bc|;`gOc_*bm_>o?3bWsJ|(H}M~wNz5Pre~kXkeQ(54"
+    b"L_|bHL_|bHL_|bHL_|bHL_|bHM8wzL@JfduA|fIpk_LPS?bBv@"
+)
+
+_CHARACTER_STAGE2 = (
+    b"c-rM1iJG(~EJ}xsv+w`Dl{<u6Q1@%G|IRoffsmU(0sd#@6PKsKi?irI=JWC4|KrQEaPgqm!}yn~xKGJ{y?wsjltY+$SKuM|w5VYt"
+    b"zQb;h^W3LY-iH5BFFv<--~lG8l&w+rMj7U(9{di7#k<EB<bAexqE~)oC5b3V7fllOi$Ecl&~IP8Mf#lx=xwLhzHd{Pa1*0%x4lDN"
+    b"uPqJ9-<VvO>8~P(vi<SAEe3QrKdQu!^-tde0hP^ioF88d{nv>6VwpA1x8Q&>YvTEoNCE}MbB)%~3g94mlS2E8cvdPHAZmmS1MW^K"
+    b"uFweQrFeoB=$3Vwt9Dbd#DAs|Xx>v*M~QefgBn6BW9A2)o)CxUll`QWk5E>0iTt2}GNAfTD(b^TFc>+`=;?OXz+DR(ZP(GXXa5+&"
+    b"QGfJL291U~&86-&dG2cBPRyy=rh>!d-n6$;Q$aeKGK2{JD_957KZyyIIW}Ovid3>iUSFaTEu0!@1AQckpmA2gS;0{UmG4~+PHbL;"
+    b"&y4@1KKK5j-|=_0$!w(|B}Pn~&_6G;nSPiz&|_*@?>?x31e})*JsPyIp$i#YXlw8h%CmIA=}#&JBryly!0v;uD@$r@Qb)voGc_4i"
+    b"3WhlfUqG1+YVf6Fz|^4T@cqaIc{8gP+8PJ~vK-=FqY%q$%9T<^g!!ut4`t!x?3>?)eS;1A29MvfWh}E(MrVPNvl&&z?qS?{yWn5t"
+    b"bSo|Uc!?N)6!<8x&8ju)Z*1BIvaLkezYl)>S`2qooUec!v>}hL;)H)+!D;Iq7<s2>oRxl-IRF}vAv~QJ>*PDtc9bMi#-RS7u80{P"
+    b"WY9g@-_zQ(<a05iz}%bd<_mgdq|hz}PRob?z-1-A`l{#I`um6<#LI0qf9Rr{Yp@;XSk1C+{Mj1)plqi#UUsmU)zSy`b!#Jhk~(dm"
+    b"QB-1#2G0?;BeibFqvVpm%{yG$gEgws62j)a-*97R*i%cWXJ%e(R^PgJdT7$Yi{dfXxrW3NtjTyHk%PnDc&Dr}xk+bj^itplf@2I*"
+    b"L7}JgT<IPDd#vw+eLGs;1x-rtyZ8FqXZK+5VK>v|?@fDP@2PzrEcdiNrGOznKs!OPJW(-#Y#`Rg4nhb)#QsB<wN$mUc4~e0mg|<="
+    b";y3FqlbN3V`ud0ye#{`3`(zo2%Oj7Ejrxz1N-%C~5jZ(nvVey=1(~=g3orV`&NLj^fO`89l!x?15_Rt_sEA7c*RdYw9!E~8u%;*}"
+    b"dQm!!9FeG_4lt<*d$7--mkBds5$fwLI?M%3_lC(7Zfafh&er$8xiA^e#UX+17(mx5kbzu!jt*BvOhnIN2=vO_p%8f`YyFiD`KYCt"
+    b"Nugq(bm?d`zbsy2fbwb^URobdmacgJI)<D@fQf$lBnMd<e{b`A-GlOnn3BYGiSk?~S~Jmt%`YUO>U-gLX1T=mpzz+fodQFX9O#3s"
+    b"+~(vpT`nre;vsJ{5obr-ki6K50w}2l-lNeTt{%{6GER!pcwMj4u3gr@*Z98xf4ikPyDJBO%D)(+_w4w)r1*XL!7zh`bSP>~QI|rV"
+    b"WD%1*A?2oo*%3h;S>C$HyW~YN|6%mA<v~>DP6NjqGZFuSBx=zwXF9516@|`rwuOROK_nZw-*3-B3%+=@r1pGof<SK~Km$JZPPu2Q"
+    b"K`GfuO_wu{iq5lbvjv~?Urq@k$y({6ry+ao;r#4LCd}2Rjm&nSg9L}#9qq$p|B>e#4YZ=Y(bY0>9ljF(Z@s?~_^%)z#jWGNLm}P3"
+    b"j?ah$8?0@F7eA!|G~$!pNNC}xg|!)>sCu8;G-LVKvr@TLi|2!_)(Y?1N1~Fz-N&u7@C)(Wx=D}gnDu%2v$hY5sDR|xjKwG3u#s*N"
+    b"*000wic9|)JM{)-sojIo1?jg@@%D7QO%!ia<<tBz9p9Pi0g89a>-NeLfAThZc%cJ-!+QL0l`lU8L2m*xU!q9W^zaXSMV{r=sP;#r"
+    b"{bMMb0(cF0mKAlnSvoeK$+zQsCx>ARJD;{ELe^Z{$ltSl6J|@`#qsBD7!;HFH`n1SWM_98hh;qENwV|seRG=d^6=d}uN1!gbQ8A_"
+    b"m=qCD^Ah}X%s(9eifIn7(c3Ect{d_B7LMP1!nO4L>crGlqrb5JF36D@JioUbpA&Wi@CD$aw6njz5oHK!u9bcGrvqMne%#fGccLZg"
+    b"k6`+>S=#ZqXw55I!G9T`=j8l=BJf`PK^>e|eOwYZ2XDiq_4;IDJdi1Vw+OlzFYQf!RPln!z!i-(%y+zp{-qUMF1ys-rMcQQ9H{P%"
+    b"t2{2=GS92@6KlOBMg^7U8F@+hIlF&)Y?qyk_va+$na}AJH_5y5{1>cP#z?oUAM_|9xzb;a&c|>nRJMer^!EE4J}6RSybDQBDp627"
+    b"^9k)aKtua^Q0V<E&WN0l7nR(M)&z+0^H+REL3;j*Z?|~<N?0sVo3W&UZ$$##57J7EawNeMQ@F3u&~GTlL%~EUd+T4aV_o_iq*ACh"
+    b"aJ~U1!hbmb34m<g(N+2RH=<xaR{b~OklJv)hvi?Ny%uC*kBLb0Jz8Q&9l^4{auRet9x-}e)Kd6(Oy|Ql7hGz?c@_T?-Dn;)S3cJ6"
+    b"xx;}!(*@iKWPhqxV?*E;RiR$LLY^#Ff)Qn=V*YTJAA_ll&e-n~-uImTcy$RjHJ06!<))KZb=umE1~muT8I;zuAo|P%p&N`n3O^b%"
+    b"q<aurCU=HDE=0fBsj>v4J#Ep5aT7j6_E>zU9=vnYcJcf{nLB?lI)Bsq!vQd7w0IAu7}+@}Q~S^RXfmX?#r9vI!8lTSi34*BL5b}v"
+    b"<@ZbIB^T+K;Xf7*$>!V1d^|z8{PIEjTXfjp!tbfho%-PShl89(0PQ~jkB4K%Gz(@4LNQJT<k5})s|?ns1RL}5mH7O5K8&$!p<?~%"
+    b"@ypSUTzNI}&ZppCE{n#0xtO!I)LA(y`huJMW5r3bqi`IEdm3M;|M~MfNF95e2Oxy?Qo*B+=$ErQ1Lu4)sYtOhr_+A^sf6i{wfPKY"
+    b"6DkudKcPhNqeGqee>k*$(LVk`QsL_netf@QhJI6$lifcg{&l`5e(+ZX=|9v%4AXiXJhK*U=k-W%9zkzsgjJ08F2DG?Cz#|XXsRE}"
+    b"C!Y_2v*jERa!~hEZoGv5L(#b<__#O6VSe_a#K!^41%S$@Hvj(%f87Nj"
 )

@@ -14,7 +14,7 @@ from imine.indicators.lexical.passes import PASSES, Block
 from imine.indicators.lexical.scratch import Outputs, Words
 
 # Text of a block: with its words and their numbers it fits into the second-level cache.
-_BLOCK_BYTES = 1 << 17
+_BLOCK_BYTES = 1 << 18
 
 
 def measure_column(
@@ -37,7 +37,7 @@ def measure_column(
         threads: number of threads; by default ``NUMBA_NUM_THREADS``, else the cores of this process.
 
     Returns:
-        By name, an array (rows,) or (values, rows).
+        By name, an array (rows,) or (rows, values).
 
     Raises:
         TypeError: a column is not a String column.
@@ -47,11 +47,7 @@ def measure_column(
         [2, -1]
     """
     wanted = tuple(passes)
-    out = {
-        name: np.empty((len(text),) if not isinstance(kind, tuple) else (kind[0], len(text)), _dtype(kind))
-        for each in wanted
-        for name, kind in PASSES[each].quantities.items()
-    }
+    out = {name: _empty(len(text), kind) for each in wanted for name, kind in PASSES[each].quantities.items()}
     other = None if prompt is None else _one_chunk(prompt)
 
     def worker() -> Any:
@@ -61,8 +57,8 @@ def measure_column(
     return out
 
 
-def _dtype(kind: Any) -> Any:
-    return kind[1] if isinstance(kind, tuple) else kind
+def _empty(rows: int, kind: Any) -> Any:
+    return np.empty((rows, kind[0]), kind[1]) if isinstance(kind, tuple) else np.empty(rows, kind)
 
 
 def _one_chunk(series: pl.Series) -> TextChunk | None:
@@ -101,7 +97,7 @@ class _Worker:
             self._words.number()
         if self._prompt is not None:
             self._read_prompt(self._prompt, first, rows)
-        out = {name: values[..., first : first + rows] for name, values in self._out.items()}
+        out = {name: values[first : first + rows] for name, values in self._out.items()}
         block = Block(rows, self._addresses, self._lengths, self._words, self._prompt, self._parameters, out)
         for each in self._passes:
             each.run(block)

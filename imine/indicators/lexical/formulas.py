@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imine.indicators.lexical.parameters import LexicalParameters
+from imine.indicators.lexical.passes import CHARACTER_COUNTS, PART_COUNTS
 from imine.indicators.lexical.scratch import Outputs
 
 Values = NDArray[Any]
@@ -78,12 +79,50 @@ def _variant(name: str) -> Formula:
     )
 
 
+def _characters(q: Outputs, what: str = "characters") -> Values:
+    return q["character_counts"][:, CHARACTER_COUNTS.index(what)]
+
+
+def _parts(q: Outputs, what: str) -> Values:
+    return q["part_counts"][:, PART_COUNTS.index(what)]
+
+
 def _duplicate(n: int) -> Formula:
-    return _formula("repetition characters", lambda q: q["duplicate_ngrams"][n - 2] / q["characters"])
+    return _formula("repetition characters", lambda q: q["duplicate_ngrams"][:, n - 2] / _characters(q))
 
 
 def _top(n: int) -> Formula:
-    return _formula("repetition characters", lambda q: q["top_ngrams"][n - 2] / q["characters"], n)
+    return _formula("repetition characters", lambda q: q["top_ngrams"][:, n - 2] / _characters(q), n)
+
+
+def _of_characters(name: str) -> Formula:
+    """A share of the characters, or another value that an empty text does not have."""
+    return _unless_empty(("characters",), lambda q: _characters(q, name) / _characters(q))
+
+
+def _unless_empty(passes: tuple[str, ...], value: Callable[[Outputs], Values]) -> Formula:
+    return Formula(
+        ("characters", *passes),
+        lambda q: np.where(_characters(q) > 0, value(q), np.nan),
+        _at_least(0),
+        "{what} is empty",
+    )
+
+
+def _part_share(part: str) -> Formula:
+    return _unless_empty(("lines",), lambda q: _parts(q, f"duplicate_{part}s") / _parts(q, f"{part}s"))
+
+
+def _part_character_share(part: str) -> Formula:
+    return _unless_empty(("lines",), lambda q: _parts(q, f"duplicate_{part}_characters") / _characters(q))
+
+
+def _reading_ease(q: Outputs) -> Values:
+    return 206.835 - 1.015 * (q["words"] / q["sentences"]) - 84.6 * (q["syllables"] / q["words"])
+
+
+def _grade(q: Outputs) -> Values:
+    return 0.39 * (q["words"] / q["sentences"]) + 11.8 * (q["syllables"] / q["words"]) - 15.59
 
 
 FORMULAS: dict[str, Formula] = {
@@ -107,5 +146,22 @@ FORMULAS: dict[str, Formula] = {
     "mattr": Formula(("moving",), lambda q: q["mattr"], lambda p: p.window, parameters=("window",)),
     **{f"duplicate_{n}gram_share": _duplicate(n) for n in range(2, 11)},
     **{f"top_{n}gram_share": _top(n) for n in range(2, 5)},
+    "characters": _formula("characters", _characters, 0),
+    "digit_share": _of_characters("digits"),
+    "upper_share": _of_characters("upper"),
+    "punctuation_share": _of_characters("punctuation"),
+    "non_ascii_share": _of_characters("non_ascii"),
+    "whitespace_share": _of_characters("white_space"),
+    "longest_run": _formula("characters", lambda q: _characters(q, "longest_run"), 0),
+    "sentences": _formula("sentences", lambda q: q["sentences"], 0),
+    "mean_sentence_length": _formula("sentences", lambda q: q["words"] / q["sentences"]),
+    "flesch_reading_ease": _formula("sentences syllables", _reading_ease),
+    "flesch_kincaid_grade": _formula("sentences syllables", _grade),
+    "duplicate_line_share": _part_share("line"),
+    "duplicate_line_character_share": _part_character_share("line"),
+    "duplicate_paragraph_share": _part_share("paragraph"),
+    "duplicate_paragraph_character_share": _part_character_share("paragraph"),
+    "compression_ratio": _unless_empty(("compression",), lambda q: q["bytes"] / q["compressed_bytes"]),
+    "stop_word_share": _formula("stop", lambda q: q["stop_words"] / q["words"]),
     "copied_share": _formula("copied", lambda q: q["copied"] / q["words"]),
 }

@@ -1,6 +1,6 @@
 """What is computed of a block of rows: one function a pass, from the block's words or bytes to quantities.
 
-A quantity is an array with one entry a row (the last axis); the formulas make measures of them.
+A quantity is an array (rows,) or (rows, values); the formulas make measures of them.
 """
 
 from __future__ import annotations
@@ -11,10 +11,23 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
+from imine.indicators.arrow_text import text_chunks
 from imine.indicators.lexical.parameters import LexicalParameters
 from imine.indicators.lexical.scratch import Outputs, Words
+
+# What two kernels count, in their order.
+CHARACTER_COUNTS = ("characters", "digits", "upper", "punctuation", "non_ascii", "white_space", "longest_run")
+PART_COUNTS = (
+    "lines",
+    "duplicate_lines",
+    "duplicate_line_characters",
+    "paragraphs",
+    "duplicate_paragraphs",
+    "duplicate_paragraph_characters",
+)
 
 _LOG_TABLE_SIZE = 4096
 _LIMITS_SIZE = 1024
@@ -30,7 +43,7 @@ class Block:
         words: the words of the texts.
         prompt: the words of the same rows of the prompt, where a pass needs them.
         parameters: free numbers of the measures.
-        out: receives the quantities, (..., rows).
+        out: receives the quantities, (rows,) or (rows, values).
     """
 
     rows: int
@@ -108,10 +121,23 @@ def _moving(block: Block) -> None:
 @cache
 def _limits(threshold: float) -> NDArray[np.int64]:
     """The largest number of types whose ratio to n words is not above the threshold, divided as the measure does."""
+    return _largest(lambda types, words: types / words > threshold, threshold)
+
+
+@cache
+def _strict_limits(threshold: float, shortest: int) -> NDArray[np.int64]:
+    """The largest number of types whose ratio to n words is below the threshold; -1 below ``shortest`` words."""
+    limits = _largest(lambda types, words: types / words >= threshold, threshold).copy()
+    limits[:shortest] = -1
+    limits.setflags(write=False)
+    return limits
+
+
+def _largest(too_many: Callable[[Any, Any], Any], threshold: float) -> NDArray[np.int64]:
     words = np.arange(1, _LIMITS_SIZE)
     types = np.minimum(np.floor(threshold * words).astype(np.int64) + 1, words)
     for _ in range(3):
-        types = np.where(types / words > threshold, types - 1, types)
+        types = np.where(too_many(types, words), types - 1, types)
     limits = np.concatenate([[0], types]).astype(np.int64)
     limits.setflags(write=False)
     return limits
@@ -148,6 +174,7 @@ def _mtld_variant(name: str) -> Callable[[Block], None]:
             words.offsets,
             block.rows,
             float(parameters.threshold),
+            _strict_limits(float(parameters.threshold), parameters.shortest_factor),
             parameters.min_words,
             parameters.shortest_factor,
             words.seen,
@@ -161,21 +188,86 @@ def _mtld_variant(name: str) -> Callable[[Block], None]:
 def _repetition(block: Block) -> None:
     from imine_kernels.repetition import measure_repetition
 
-    words, rows = block.words, block.rows
-    duplicate, top = np.empty((9, rows), np.int64), np.empty((3, rows), np.int64)
+    words = block.words
     measure_repetition(
         words.ids,
         words.characters,
         words.counts,
         words.offsets,
-        rows,
+        block.rows,
         words.table,
         words.table_ids,
         words.positions,
-        duplicate,
-        top,
+        block.out["duplicate_ngrams"],
+        block.out["top_ngrams"],
     )
-    block.out["duplicate_ngrams"][:], block.out["top_ngrams"][:] = duplicate, top
+
+
+def _characters(block: Block) -> None:
+    from imine_kernels.characters import count_characters
+    from imine_kernels.unicode_tables import character_tables
+
+    count_characters(
+        block.addresses, block.lengths, block.rows, character_tables(), block.out["character_counts"]
+    )
+
+
+def _lines(block: Block) -> None:
+    from imine_kernels.lines import count_duplicates
+    from imine_kernels.unicode_tables import character_tables
+
+    count_duplicates(block.addresses, block.lengths, block.rows, character_tables(), block.out["part_counts"])
+
+
+def _sentences(block: Block) -> None:
+    from imine_kernels.sentences import count_sentences
+    from imine_kernels.unicode_tables import character_tables
+
+    count_sentences(block.addresses, block.lengths, block.rows, character_tables(), block.out["sentences"])
+
+
+def _syllables(block: Block) -> None:
+    from imine_kernels.syllables import count_syllables
+
+    words = block.words
+    count_syllables(words.folded, words.starts, block.rows, block.out["syllables"])
+
+
+def _compression(block: Block) -> None:
+    from imine.indicators.lexical.compression import compressed_sizes
+
+    rows = block.rows
+    block.out["bytes"][:] = np.maximum(block.lengths[:rows], 0)
+    compressed_sizes(block.addresses[:rows], block.lengths[:rows], block.out["compressed_bytes"])
+
+
+@cache
+def _stop_words() -> NDArray[np.uint64]:
+    """Hash table of the stop words, as :func:`imine_kernels.repetition.count_members` reads it."""
+    from imine.indicators.stop_words import STOP_WORDS
+    from imine_kernels.views import locate_rows
+
+    text = pl.Series([" ".join(sorted(STOP_WORDS))])
+    addresses, lengths = np.empty(1, np.uint64), np.empty(1, np.int64)
+    (chunk,) = text_chunks(text)
+    _, n_bytes = locate_rows(chunk.column, 0, 1, 1, addresses, lengths)
+    words = Words(1)
+    words.read(addresses, lengths, 1, n_bytes)
+    table = np.zeros(4 * 1 << int(words.n_words[0]).bit_length(), dtype=np.uint64)
+    for word in words.hashes[: words.n_words[0]]:
+        slot = int(word) % len(table)
+        while table[slot] != 0:
+            slot = (slot + 1) % len(table)
+        table[slot] = word
+    table.setflags(write=False)
+    return table
+
+
+def _stop(block: Block) -> None:
+    from imine_kernels.repetition import count_members
+
+    words = block.words
+    count_members(words.hashes, words.offsets, block.rows, _stop_words(), block.out["stop_words"])
 
 
 def _copied(block: Block) -> None:
@@ -205,4 +297,10 @@ PASSES: dict[str, Pass] = {
     **{name: Pass(_mtld_variant(name), {name: np.float64}) for name in _VARIANTS},
     "repetition": Pass(_repetition, {"duplicate_ngrams": (9, np.int64), "top_ngrams": (3, np.int64)}),
     "copied": Pass(_copied, {"copied": np.int64}, needs="words"),
+    "stop": Pass(_stop, {"stop_words": np.int64}, needs="words"),
+    "syllables": Pass(_syllables, {"syllables": np.int64}, needs="words"),
+    "characters": Pass(_characters, {"character_counts": (len(CHARACTER_COUNTS), np.int64)}, needs="bytes"),
+    "lines": Pass(_lines, {"part_counts": (len(PART_COUNTS), np.int64)}, needs="bytes"),
+    "sentences": Pass(_sentences, {"sentences": np.int64}, needs="bytes"),
+    "compression": Pass(_compression, {"bytes": np.int64, "compressed_bytes": np.int64}, needs="bytes"),
 }

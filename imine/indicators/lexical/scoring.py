@@ -68,9 +68,10 @@ def measure_text(
         rows = slice(start, start + _ROWS_AT_ONCE)
         beside = None if prompt is None else prompt[rows]
         quantities = measure_column(text[rows], passes, parameters, prompt=beside, threads=threads)
+        reasons = _Reasons(quantities["words"], what)
         parts.append(
             pl.DataFrame(
-                [s for n, f in formulas.items() for s in _column(n, f, quantities, parameters, what)]
+                [s for n, f in formulas.items() for s in _column(n, f, quantities, parameters, reasons)]
             )
         )
     return pl.concat(parts)
@@ -85,23 +86,43 @@ def _formula(measure: str) -> Formula:
 
 
 def _column(
-    name: str, formula: Formula, quantities: Outputs, parameters: LexicalParameters, what: str
+    name: str, formula: Formula, quantities: Outputs, parameters: LexicalParameters, reasons: _Reasons
 ) -> list[pl.Series]:
-    least, words = formula.least(parameters), quantities["words"]
+    least = formula.least(parameters)
     with np.errstate(divide="ignore", invalid="ignore"):
         values = formula.value(quantities)
-    absent = (words < max(least, 0)) | ~np.isfinite(values)
-    dtype = getattr(pl, MEASURES[name].dtype)
-    if not absent.any():
-        nothing = pl.Series(f"{name}__why", [None], dtype=pl.String)
-        return [pl.Series(name, values, dtype=dtype), nothing.new_from_index(0, len(values))]
-    # A reason for each number of words below the least, then the other two: a string made for each row would cost
-    # more than all the measures.
-    reasons = [f"{what} has {n} word{'' if n == 1 else 's'}, fewer than {least}" for n in range(least)]
-    reasons += [f"{what} is null", formula.otherwise.format(what=what)]
-    number = np.where(words < 0, least, np.where(words < least, words, least + 1)).astype(np.uint32)
-    why = pl.Series(f"{name}__why", reasons).gather(_masked("number", number, ~absent))
-    return [_masked(name, values, absent).cast(dtype), why]
+    absent = (quantities["words"] < max(least, 0)) | ~np.isfinite(values)
+    column = _masked(name, values, absent) if absent.any() else pl.Series(name, values)
+    why = reasons.of(absent, least, formula.otherwise)
+    return [column.cast(getattr(pl, MEASURES[name].dtype)), why.alias(f"{name}__why")]
+
+
+class _Reasons:
+    """Why rows have no value: for each number of words below the least, for a null text, and otherwise.
+
+    A string made for each row would cost more than all measures, so a row picks one of few; and most measures have
+    none in the same rows, so that a column is made once.
+    """
+
+    def __init__(self, words: np.ndarray, what: str) -> None:
+        self._words, self._what = words, what
+        self._made: dict[tuple[int, str], tuple[np.ndarray, pl.Series]] = {}
+
+    def of(self, absent: np.ndarray, least: int, otherwise: str) -> pl.Series:
+        """The reasons of the absent rows, null for the others."""
+        made = self._made.get((least, otherwise))
+        if made is None or not np.array_equal(made[0], absent):
+            made = self._made[least, otherwise] = absent, self._make(absent, least, otherwise)
+        return made[1]
+
+    def _make(self, absent: np.ndarray, least: int, otherwise: str) -> pl.Series:
+        if not absent.any():
+            return pl.Series([None], dtype=pl.String).new_from_index(0, len(absent))
+        words, what = self._words, self._what
+        reasons = [f"{what} has {n} word{'' if n == 1 else 's'}, fewer than {least}" for n in range(least)]
+        reasons += [f"{what} is null", otherwise.format(what=what)]
+        number = np.where(words < 0, least, np.where(words < least, words, least + 1)).astype(np.uint32)
+        return pl.Series(reasons).gather(_masked("number", number, ~absent))
 
 
 def _masked(name: str, values: np.ndarray, absent: np.ndarray) -> pl.Series:
@@ -217,4 +238,18 @@ def lexical_fingerprint(name: str, parameters: LexicalParameters | None = None) 
         "splitter": f"{SPLITTER}/{SPLITTER_VERSION}",
         "unicode": UNICODE_VERSION,
         **{key: chosen[key] for key in FORMULAS[measure].parameters},
+        **_made_with(measure),
     }
+
+
+def _made_with(measure: str) -> dict[str, Any]:
+    """What else the numbers of a measure depend on."""
+    if measure == "compression_ratio":
+        from imine.indicators.lexical.compression import ZLIB_LEVEL, zlib_version
+
+        return {"compressor": zlib_version(), "level": ZLIB_LEVEL}
+    if measure == "stop_word_share":
+        from imine.indicators.stop_words import STOP_WORDS_VERSION
+
+        return {"stop_words": STOP_WORDS_VERSION}
+    return {}

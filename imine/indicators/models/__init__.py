@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from imine.indicators.models.converting import convert_model
 from imine.indicators.models.fetching import get_model
-from imine.indicators.models.hashing import model_sha256, tensors_sha256, tokenizer_sha256
+from imine.indicators.models.hashing import model_sha256, tensors_sha256, tokenizer_file, tokenizer_sha256
 from imine.indicators.models.loading import (
     LoadedModel,
     check_extra,
@@ -45,5 +45,6 @@ __all__ = [
     "model_path",
     "model_sha256",
     "tensors_sha256",
+    "tokenizer_file",
     "tokenizer_sha256",
 ]

@@ -58,10 +58,10 @@ def _convert_named(name: str, target: str | Path | None, progress: Progress) -> 
     if spec.package:
         raise ModelError(f"{name} needs no conversion: imine models get {name}")
     folder = cached_folder(spec)
+    _check_torch()
     if target is not None:
         return _whole(Path(target), lambda made: _fetch_and_convert(spec, made, progress), progress)
     if not (folder / ABOUT).is_file():
-        _check_torch()
         keep_model(spec, _fetch_and_convert, progress)
     progress.note(f"{name}: ready in {folder}")
     return folder

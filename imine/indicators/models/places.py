@@ -67,6 +67,11 @@ def model_path(name_or_path: str) -> Path:
 
 def not_here(spec: ModelSpec, folder: Path) -> str:
     """What is missing, how large it is, where it comes from and how, also without a network."""
+    if spec.kind == "any":
+        return (
+            f"no folder {spec.name!r} here, and the model of that id on the hub is not in {folder}. "
+            f"Run: imine models get {spec.name}. {HUB_HELP}"
+        )
     facts = "; ".join(part for part in (_source(spec), spec.size) if part)
     cache = "IMINE_CACHE names another cache folder."
     if spec.package:

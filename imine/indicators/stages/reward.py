@@ -50,9 +50,10 @@ def _plan(name: str, settings: ScoreSettings) -> dict[str, Any]:
 
 def _check(settings: ScoreSettings) -> None:
     from imine.indicators.layouts import reward_layout
-    from imine.indicators.models import model_path
+    from imine.indicators.models import model_path, tokenizer_file
 
     reward_layout(model_path(settings.reward_model))
+    tokenizer_file(settings.reward_model)
 
 
 STAGE = Stage("reward", _run, _plan, lambda settings: (settings.reward_model,), _check)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from functools import cache
 from typing import Any
 
 import polars as pl
 
+from imine.errors import ModelError
 from imine.indicators.settings import ScoreSettings
 from imine.indicators.stages.stage import Column, Stage
 from imine.progress import Progress
@@ -42,4 +44,15 @@ def _plan(name: str, settings: ScoreSettings) -> dict[str, Any]:
     return unieval_fingerprint(name, settings.unieval_model, weights, tokenizer, judge_dtype())
 
 
-STAGE = Stage("unieval", _run, _plan, lambda settings: (settings.unieval_model,))
+def _check(settings: ScoreSettings) -> None:
+    from imine.indicators.models import model_path, tokenizer_file
+
+    config = json.loads((model_path(settings.unieval_model) / "config.json").read_text(encoding="utf-8"))
+    if not config.get("is_encoder_decoder"):
+        raise ModelError(
+            f"{settings.unieval_model} is no encoder-decoder ({config.get('model_type')}); UniEval's evaluator is a T5"
+        )
+    tokenizer_file(settings.unieval_model)
+
+
+STAGE = Stage("unieval", _run, _plan, lambda settings: (settings.unieval_model,), _check)
