@@ -21,8 +21,8 @@ def one_line(spec: ColumnSpec) -> str:
     """Name, group, unit and what it is, in columns.
 
     Examples:
-        >>> one_line(COLUMNS["mtld"]).split()[:2]
-        ['mtld', 'lexical']
+        >>> one_line(COLUMNS["mtld"]).split()[:3]
+        ['*', 'mtld', 'lexical']
     """
     default = "*" if spec.name in DEFAULT_INDICATORS else " "
     return f"{default} {spec.name:32} {spec.group:11} {spec.unit:21} {spec.doc}"

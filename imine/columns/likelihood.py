@@ -55,9 +55,9 @@ LIKELIHOOD = (
         unit="1",
         direction="more surprising text",
         definition="exp of the mean negative log-likelihood of the response tokens read from the start of a text: "
-        "after the token that the tokenizer puts before every text, where it puts one; else the first response "
-        "token, which nothing predicts, is left out of the mean. The same tokens of the response are read as for `perplexity`, also "
-        "where it was cut.",
+        "after the token that the tokenizer puts before every text, where it puts one; else the first "
+        "response token, which nothing predicts, is left out of the mean. The same tokens of the response "
+        "are read as for `perplexity`, also where it was cut.",
         null_when=_ALONE,
         formula="exp(-1/T sum_t log p(y_t | y_<t))",
         low=1.0,
@@ -80,8 +80,8 @@ LIKELIHOOD = (
         unit="1",
         direction="the prompt helps less with the response",
         definition="`loss` / `log_perplexity_alone`: the ratio of the mean losses, as the paper defines it and its "
-        "selection code computes it. Over 1 the prompt makes the response less likely. The ratio of the perplexities is "
-        "`ifd_ppl`.",
+        "selection code computes it. Over 1 the prompt makes the response less likely. The ratio of the "
+        "perplexities is `ifd_ppl`.",
         null_when=_ALONE + ", or the loss alone is 0",
         formula="s(A|Q) / s(A), s a mean of -log p",
         reference=_CHERRY,
