@@ -20,6 +20,7 @@ import polars as pl
 from imine.errors import CacheWarning
 from imine.files import replace_file
 from imine.indicators.models import cache_dir
+from imine.progress import Progress
 
 FINGERPRINT = "fingerprint.json"
 """File in each folder that says what made its values; the folder's own time is that of its last use."""
@@ -90,14 +91,21 @@ class ScoreStore:
         self._parts: list[Path] = []
         self._written = time.monotonic()
 
-    def missing(self, keys: Sequence[str]) -> list[int]:
-        """Load what the disk has of these keys; positions of the others, each key once."""
+    def missing(self, keys: Sequence[str], progress: Progress | None = None) -> list[int]:
+        """Load what the disk has of these keys; positions of the others, each key once.
+
+        Args:
+            keys: content key of each row.
+            progress: told why some are missing.
+        """
         first: dict[str, int] = {}
         for i, key in enumerate(keys):
             first.setdefault(key, i)
         if self._on_disk and self.folder.is_dir():
             self._load(list(first))
             os.utime(self.folder)
+        if progress is not None and (reason := self.why_anew(keys)):
+            progress.note(reason)
         return [i for key, i in first.items() if key not in self.values]
 
     def _load(self, keys: list[str]) -> None:

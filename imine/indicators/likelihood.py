@@ -139,11 +139,7 @@ def score_losses(
         For each store one row a row of ``frame``: ``loss`` (Float64, nats a token), ``tokens`` (Int64, what it is the
         mean of), ``cut`` (Int64, tokens of prompt and response that did not fit), ``why`` (reason of a null loss).
     """
-    missing = {given: store.missing(keys) for given, store in stores.items()}
-    for store in stores.values():
-        if reason := store.why_anew(keys):
-            progress.note(reason)
-    rows = sorted({row for some in missing.values() for row in some})
+    rows = sorted({row for store in stores.values() for row in store.missing(keys, progress)})
     if rows:
         _compute(frame[rows], [keys[row] for row in rows], stores, settings, progress)
     columns = {given: store.column(keys).unnest("value") for given, store in stores.items()}

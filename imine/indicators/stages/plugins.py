@@ -34,9 +34,7 @@ def _kept(name: str, records: pl.DataFrame, settings: ScoreSettings, progress: P
 
     plugin, keys = PLUGINS[name], content_keys(records)
     store = ScoreStore(f"plugin_{name}", _plan(name, settings), getattr(pl, plugin.spec.dtype))
-    if missing := store.missing(keys):
-        if reason := store.why_anew(keys):
-            progress.note(reason)
+    if missing := store.missing(keys, progress):
         with store:
             for i, (value, why) in zip(
                 missing, run_plugin(plugin, records[missing]).iter_rows(), strict=True
