@@ -7,7 +7,7 @@ from collections.abc import Callable
 import polars as pl
 import pytest
 from pools import TEXTS, Pool, text_bytes
-from stage_ratios import Pair, embedding_pair, perplexity_pair
+from stage_ratios import Pair, embedding_pair
 
 from imine.bench.plugin import Paired
 from imine.errors import ModelNotFoundError
@@ -26,14 +26,6 @@ def bench_embeddings(paired: Paired, pool: Pool, quick: bool) -> None:
     """Embeddings of whole examples against ``encode`` of sentence-transformers."""
     need("all-minilm-l6-v2")
     run(paired, pool, 16 if quick else 200, embedding_pair, "sentence-transformers")
-
-
-def bench_perplexity(paired: Paired, pool: Pool, quick: bool) -> None:
-    """Perplexity against forward passes over the same rows, without logits kept and without a loss."""
-    if quick:
-        pytest.skip("takes minutes; a run without --quick has it")
-    need("smollm2-135m")
-    run(paired, pool, 16, perplexity_pair, "forward passes")
 
 
 def run(paired: Paired, pool: Pool, rows: int, make: Callable[[pl.DataFrame], Pair], name: str) -> None:

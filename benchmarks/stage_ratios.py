@@ -2,8 +2,6 @@
 
     python benchmarks/stage_ratios.py POOL [ROWS]
 
-- perplexity: imine's stage against bare forward passes (no logits kept, no loss) over the same rows, each row its own
-  prompt and response, in batches of equal length where possible;
 - embeddings: imine's stage against sentence-transformers' ``encode`` on the same texts, where it is installed.
 
 The pairs are run in turn, so that a machine whose speed drifts does not favour one side.
@@ -22,12 +20,7 @@ import polars as pl
 
 import imine
 from imine.indicators.embeddings import MAX_TOKENS, _texts, encode, tokenize
-from imine.indicators.likelihood import BATCH_TOKENS, _perplexities
-from imine.indicators.models import load_causal_lm, load_encoder, model_path
-from imine.indicators.responses import bucket
-from imine.indicators.settings import ScoreSettings
-from imine.indicators.templates import encode_examples
-from imine.progress import SilentProgress
+from imine.indicators.models import load_encoder, model_path
 
 
 def timed(work: Callable[[], object]) -> float:
@@ -55,26 +48,6 @@ def in_turn(name: str, pair: Pair, unit: str) -> None:
     )
 
 
-def perplexity_pair(frame: pl.DataFrame) -> Pair:
-    """imine's stage against forward passes alone; the amount in tokens."""
-    import torch
-
-    lm, settings = load_causal_lm(), ScoreSettings()
-    columns = [frame[name].to_list() for name in ("instruction", "input", "output")]
-    examples = encode_examples(
-        lm.tokenizer, settings.prompt_template(), *columns, max_tokens=settings.max_tokens, add_eos=False
-    )
-    lengths = [len(e.prompt) + len(e.response) for e in examples]
-
-    def bare() -> None:
-        with torch.inference_mode():
-            for rows in bucket(lengths, BATCH_TOKENS):
-                ids = torch.zeros((len(rows), max(lengths[i] for i in rows)), dtype=torch.long)
-                lm.model(input_ids=ids, use_cache=False)
-
-    return Pair(lambda: list(_perplexities(lm, examples, SilentProgress())), bare, sum(lengths))
-
-
 def embedding_pair(frame: pl.DataFrame) -> Pair:
     """imine's stage against sentence-transformers; the amount in rows."""
     from sentence_transformers import SentenceTransformer
@@ -97,4 +70,3 @@ if __name__ == "__main__":
         print("embeddings: sentence-transformers is not installed, nothing to compare with")
     else:
         in_turn("embeddings", embedding_pair(pool), "rows")
-    in_turn("perplexity", perplexity_pair(pool), "tokens")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from imine import expressions as expressions  # registers pl.Expr.imine
 
 if TYPE_CHECKING:
+    from imine.indicators.plugins import Missing, indicator
     from imine.indicators.score import Scores, score
     from imine.records import read, write
     from imine.regression import fit
@@ -25,6 +26,8 @@ _HOMES = {
     "write": "imine.records",
     "score": "imine.indicators.score",
     "Scores": "imine.indicators.score",
+    "indicator": "imine.indicators.plugins",
+    "Missing": "imine.indicators.plugins",
     "fit": "imine.regression",
     "load_rule": "imine.rules",
     "Rule": "imine.rules",
@@ -37,6 +40,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "Missing",
     "Rule",
     "RuleCheck",
     "RuleComparison",
@@ -46,6 +50,7 @@ __all__ = [
     "check_rule",
     "compare_rules",
     "fit",
+    "indicator",
     "load_rule",
     "read",
     "score",

@@ -40,6 +40,14 @@ class SettingsError(ImineError, ValueError):
     """A setting of the scoring is not allowed; the message names it and what is."""
 
 
+class WorkerError(ImineError):
+    """A process that scores on a device failed; what was done is kept."""
+
+
+class PluginError(ImineError):
+    """An indicator of one's own is declared wrongly or failed; the message names it."""
+
+
 class IndicatorUnavailableError(ImineError):
     """A rule needs indicators that cannot be computed here."""
 
@@ -82,3 +90,7 @@ class FingerprintMismatchWarning(UserWarning):
 
 class CacheWarning(UserWarning):
     """A part of the cache cannot be used; what it held is computed again."""
+
+
+class PluginWarning(UserWarning):
+    """A plug-in could not be loaded; its indicators are not there."""

@@ -19,7 +19,9 @@ def indicators(
     """
     from imine.columns import COLUMNS, require_column
     from imine.columns.catalogue import facts, one_line
+    from imine.indicators.plugins import load_plugins
 
+    load_plugins()
     if name is None or name in {spec.group for spec in COLUMNS.values()}:
         for spec in COLUMNS.values():
             if name in (None, spec.group):

@@ -10,6 +10,8 @@ import typer
 from imine._cli import _options as options
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from imine.indicators.settings import ScoreSettings
 
 
@@ -28,7 +30,9 @@ def score(
     ] = "",
     rule: Annotated[str, typer.Option("--rule", help="Score what this rule needs, in its way.")] = "",
     model: Annotated[str, typer.Option("--model", help="Causal model: name or folder.")] = "",
-    template: Annotated[str, typer.Option("--template", help="Prompt template: alpaca or plain.")] = "",
+    template: Annotated[
+        str, typer.Option("--template", help="Prompt template: alpaca, plain, chatml, chat, or a Jinja file.")
+    ] = "",
     reward_model: Annotated[str, typer.Option("--reward-model", help="Reward model: name or folder.")] = "",
     unieval_model: Annotated[
         str, typer.Option("--unieval-model", help="UniEval's dialogue evaluator: name or folder.")
@@ -36,6 +40,15 @@ def score(
     max_tokens: Annotated[
         int, typer.Option("--max-tokens", help="Longest prompt and response together.")
     ] = 0,
+    dtype: Annotated[
+        str, typer.Option("--dtype", help="Number type of the causal model: auto, float32 or bfloat16.")
+    ] = "",
+    devices: Annotated[
+        str,
+        typer.Option(
+            "--devices", help="Where the causal model runs, by commas: cuda:0,cuda:1 (a process each)."
+        ),
+    ] = "",
     cache: Annotated[
         bool, typer.Option(help="Keep scores of models on disk, so that a stopped run goes on.")
     ] = True,
@@ -57,7 +70,9 @@ def score(
     from imine.records.storage import side_path
 
     names = [name.strip() for name in indicators.split(",") if name.strip()]
-    changes: dict[str, str | int] = {
+    changes: dict[str, str | int | tuple[str, ...]] = {
+        "dtype": dtype,
+        "devices": tuple(name.strip() for name in devices.split(",") if name.strip()),
         "model": model,
         "template": template,
         "max_tokens": max_tokens,
@@ -83,13 +98,21 @@ def score(
             if isinstance(mean, float) and isinstance(median, float)
             else "no value"
         )
-        typer.echo(f"  {name:{width}}  {middle}, {column.null_count():,} null")
+        cut = _cut(scores.frame, name)
+        typer.echo(f"  {name:{width}}  {middle}, {column.null_count():,} null{cut}")
     stages = {"reading": reading} | scores.timings
     typer.echo(f"Time: {options.times(stages)}")
 
 
+def _cut(frame: pl.DataFrame, name: str) -> str:
+    """How many rows were cut before this indicator saw them, where it may cut any."""
+    if f"{name}__cut" not in frame.columns:
+        return ""
+    return f", {(frame[f'{name}__cut'] > 0).sum():,} cut"
+
+
 def _settings(
-    rule: str, names: list[str], changes: dict[str, str | int], cache: bool
+    rule: str, names: list[str], changes: dict[str, str | int | tuple[str, ...]], cache: bool
 ) -> tuple[ScoreSettings, list[str] | None]:
     from dataclasses import replace
 

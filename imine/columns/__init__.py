@@ -13,12 +13,15 @@ from imine.columns.tokens import TOKENS
 from imine.columns.unieval import UNIEVAL
 from imine.errors import UnknownIndicatorError
 
-__all__ = ["COLUMNS", "DEFAULT_INDICATORS", "ColumnSpec", "find_column", "require_column"]
+__all__ = ["COLUMNS", "DEFAULT_INDICATORS", "NOT_IN_RUNS", "ColumnSpec", "find_column", "require_column"]
 
 # The columns that are listed; a measure of another side, or another rank of neighbour, is found by its name.
 COLUMNS: dict[str, ColumnSpec] = {
     spec.name: spec for spec in (*LEXICAL, *TOKENS, *LIKELIHOOD, *NEIGHBORS, *REWARD, *UNIEVAL)
 }
+
+# Names that mean something else in a table of runs, where the loss is that of finetuned models.
+NOT_IN_RUNS = frozenset({"loss"})
 
 # What is scored where nothing is asked for: the cheap indicators of InstructMining, with the embedded models.
 DEFAULT_INDICATORS = (
@@ -34,11 +37,26 @@ DEFAULT_INDICATORS = (
 
 
 def find_column(name: str) -> ColumnSpec | None:
-    """The spec of a column by its name, listed or made of a pattern; ``None`` where there is none.
+    """The spec of a column by its name: listed, made of a pattern, or of a plug-in; ``None`` where there is none.
 
     Examples:
         >>> find_column("both_mtld").group, find_column("knn_12").group, find_column("charm")
         ('lexical', 'neighbors', None)
+    """
+    if spec := own_column(name):
+        return spec
+    from imine.indicators.plugins import load_plugins
+
+    load_plugins()
+    return COLUMNS.get(name)
+
+
+def own_column(name: str) -> ColumnSpec | None:
+    """The spec of a column by its name, without looking for plug-ins that are not loaded yet.
+
+    Examples:
+        >>> own_column("perplexity").group
+        'likelihood'
     """
     return COLUMNS.get(name) or find_lexical_column(name) or find_neighbor_column(name)
 

@@ -10,7 +10,7 @@ _GROUPS = {
     "response (`output_mtld`, the same as `mtld`) and for both (`both_mtld`); `input_lexical`, `output_lexical` and "
     "`both_lexical` are all measures of a side. `copied_share` compares the two sides.",
     "tokens": "Lengths in tokens of a named tokenizer.",
-    "likelihood": "How likely a causal model finds the response.",
+    "likelihood": "How likely a causal model finds the response, given its prompt and alone; docs/likelihood.md.",
     "neighbors": "Distances between sentence embeddings.",
     "reward": "What a model of human preferences says; docs/models.md has layouts, long texts and how to get one.",
     "unieval": "Yes-or-no questions to UniEval's dialogue evaluator; docs/models.md has its input and how to get it.",
@@ -21,8 +21,8 @@ def one_line(spec: ColumnSpec) -> str:
     """Name, group, unit and what it is, in columns.
 
     Examples:
-        >>> one_line(COLUMNS["mtld"]).split()[:2]
-        ['mtld', 'lexical']
+        >>> one_line(COLUMNS["mtld"]).split()[:3]
+        ['*', 'mtld', 'lexical']
     """
     default = "*" if spec.name in DEFAULT_INDICATORS else " "
     return f"{default} {spec.name:32} {spec.group:11} {spec.unit:21} {spec.doc}"
@@ -64,7 +64,7 @@ def page() -> str:
         "prints the same. In formulas n is the number of words, t of types, f the count of a type, c the length of a",
         "word. A star marks what is scored where nothing is asked for.",
     ]
-    for group in dict.fromkeys(spec.group for spec in COLUMNS.values()):
+    for group in dict.fromkeys(spec.group for spec in COLUMNS.values() if spec.group != "plugins"):
         lines += ["", f"## {group}", "", _GROUPS.get(group, ""), ""]
         lines += ["| column | what | unit | range | larger | null when |", "|---|---|---|---|---|---|"]
         members = [spec for spec in COLUMNS.values() if spec.group == group]

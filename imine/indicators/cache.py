@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import time
 import uuid
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,10 @@ import polars as pl
 from imine.errors import CacheWarning
 from imine.files import replace_file
 from imine.indicators.models import cache_dir
+from imine.progress import Progress
+
+FINGERPRINT = "fingerprint.json"
+"""File in each folder that says what made its values; the folder's own time is that of its last use."""
 
 _SECONDS_BETWEEN_PARTS = 15.0
 
@@ -31,6 +36,36 @@ def fingerprint_hash(fingerprint: dict[str, Any]) -> str:
         True
     """
     return hashlib.sha256(json.dumps(fingerprint, sort_keys=True).encode()).hexdigest()[:24]
+
+
+def nearest_fingerprint(folder: Path, kind: str, fingerprint: Mapping[str, Any]) -> list[str] | None:
+    """How the stored fingerprint that is most like this one differs from it.
+
+    Args:
+        folder: folder of the store that was looked for.
+        kind: only stores of this kind are compared.
+        fingerprint: what was looked for.
+
+    Returns:
+        One text a differing key; ``None`` where no other store of this kind is there.
+    """
+    found = []
+    for path in sorted(folder.parent.glob(f"{kind}-*/{FINGERPRINT}")):
+        try:
+            kept = json.loads(path.read_text())
+        except (OSError, json.JSONDecodeError):
+            continue
+        if path.parent != folder and any(path.parent.glob("*.parquet")):
+            found.append(list(_differences("", fingerprint, kept)))
+    return min(found, key=len, default=None)
+
+
+def _differences(path: str, wanted: Any, kept: Any) -> Iterator[str]:
+    if isinstance(wanted, Mapping) and isinstance(kept, Mapping):
+        for key in sorted({*wanted, *kept}):
+            yield from _differences(f"{path}.{key}".lstrip("."), wanted.get(key), kept.get(key))
+    elif wanted != kept:
+        yield f"{path} is {wanted!r} now, {kept!r} there"
 
 
 class ScoreStore:
@@ -49,19 +84,28 @@ class ScoreStore:
         self.folder = cache_dir() / "scores" / f"{kind}-{fingerprint_hash(fingerprint)}"
         self.values: dict[str, tuple[Any, str | None]] = {}
         self._schema = {"key": pl.String, "value": dtype, "why": pl.String}
-        self._on_disk = on_disk
+        self._kind, self._on_disk = kind, on_disk
         self._fingerprint = fingerprint
         self._fresh: list[str] = []
+        self._kept: list[str] = []
         self._parts: list[Path] = []
         self._written = time.monotonic()
 
-    def missing(self, keys: Sequence[str]) -> list[int]:
-        """Load what the disk has of these keys; positions of the others, each key once."""
+    def missing(self, keys: Sequence[str], progress: Progress | None = None) -> list[int]:
+        """Load what the disk has of these keys; positions of the others, each key once.
+
+        Args:
+            keys: content key of each row.
+            progress: told why some are missing.
+        """
         first: dict[str, int] = {}
         for i, key in enumerate(keys):
             first.setdefault(key, i)
-        if self._on_disk:
+        if self._on_disk and self.folder.is_dir():
             self._load(list(first))
+            os.utime(self.folder)
+        if progress is not None and (reason := self.why_anew(keys)):
+            progress.note(reason)
         return [i for key, i in first.items() if key not in self.values]
 
     def _load(self, keys: list[str]) -> None:
@@ -76,6 +120,29 @@ class ScoreStore:
                 warnings.warn(f"{part}: set aside, it cannot be read: {error}", CacheWarning, stacklevel=4)
                 continue
             self.values.update((key, (value, why)) for key, value, why in rows.iter_rows())
+
+    def why_anew(self, keys: Sequence[str]) -> str | None:
+        """Why some of these keys are not in the store, for people; ``None`` where all are or nothing is kept on disk.
+
+        Args:
+            keys: what was passed to :meth:`missing`.
+        """
+        wanted = set(keys)
+        absent = len(wanted - self.values.keys())
+        if not absent or not self._on_disk:
+            return None
+        if any(self.folder.glob("*.parquet")):
+            return (
+                f"{self._kind}: {len(wanted) - absent:,} of {len(wanted):,} different rows are in the cache; the "
+                "others are new, or their text has changed"
+            )
+        near = nearest_fingerprint(self.folder, self._kind, self._fingerprint)
+        if near is None:
+            return f"{self._kind}: nothing is in the cache yet"
+        return (
+            f"{self._kind}: computed anew, since what is in the cache was made in another way: "
+            + "; ".join(near)
+        )
 
     def add(self, key: str, value: Any, why: str | None = None) -> None:
         """Take a value, or a null with its reason; on disk after at most some fifteen seconds of further calls."""
@@ -93,15 +160,17 @@ class ScoreStore:
         """Write what was taken since the last part."""
         self._written = time.monotonic()
         if self._fresh and self._on_disk:
-            rows = [(key, *self.values[key]) for key in self._fresh]
-            self._parts.append(self._write(pl.DataFrame(rows, schema=self._schema, orient="row")))
+            self._parts.append(self._write(self._rows(self._fresh)))
+            self._kept += self._fresh
         self._fresh.clear()
+
+    def _rows(self, keys: list[str]) -> pl.DataFrame:
+        return pl.DataFrame([(key, *self.values[key]) for key in keys], schema=self._schema, orient="row")
 
     def _write(self, rows: pl.DataFrame) -> Path:
         self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / "fingerprint.json").write_text(
-            json.dumps(self._fingerprint, indent=2, sort_keys=True) + "\n"
-        )
+        about = json.dumps(self._fingerprint, indent=2, sort_keys=True) + "\n"
+        replace_file(self.folder / FINGERPRINT, lambda beside: beside.write_text(about))
         part = self.folder / f"{time.time_ns():020d}-{uuid.uuid4().hex[:8]}.parquet"
         replace_file(part, rows.write_parquet)
         return part
@@ -112,7 +181,6 @@ class ScoreStore:
     def __exit__(self, *_: object) -> None:
         self.flush()
         if len(self._parts) > 1:
-            merged = pl.concat([pl.read_parquet(part, memory_map=False) for part in self._parts])
-            self._write(merged)
+            self._write(self._rows(self._kept))
             for part in self._parts:
                 part.unlink(missing_ok=True)

@@ -118,7 +118,7 @@ def judged_column(
         progress: told how many rows were cut.
 
     Returns:
-        One row a key: ``value`` (Float64) and ``why`` (String).
+        One row a key: ``value`` (Float64), ``why`` (String), and ``cut`` (Int64), how many tokens did not fit.
     """
     column = store.column(keys).unnest("value")
     cut = column.filter(pl.col("cut") > 0)["cut"]
@@ -128,7 +128,7 @@ def judged_column(
             f"{kind}: {cut.len():,} of {column.height:,} rows were longer than {max_tokens:,} tokens and were cut, "
             f"by {median:,.0f} tokens in the median"
         )
-    return column.select(value="score", why="why")
+    return column.select(value="score", why="why", cut="cut")
 
 
 def padded(rows: Sequence[JudgeInput], pad_id: int, device: Any) -> dict[str, Any]:

@@ -5,7 +5,7 @@ Scoring, finetuning and evaluation all measure a response here, so that they mea
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,11 +14,28 @@ import numpy as np
 from imine.indicators.templates import EncodedExample
 
 # Their logits are their output embedding applied to the last hidden state, with nothing before or after it; others
-# scale or cap them and go through their own forward pass.
-PLAIN_HEADS = frozenset({"llama", "mistral", "qwen2", "qwen3", "gpt2", "gpt_neox"})
+# scale or cap them and go through their own forward pass, in pieces.
+PLAIN_HEADS = frozenset(
+    {
+        "llama",
+        "mistral",
+        "mixtral",
+        "qwen2",
+        "qwen3",
+        "gemma",
+        "phi3",
+        "olmo2",
+        "smollm3",
+        "gpt2",
+        "gpt_neox",
+        "opt",
+    }
+)
 
 # Rows of logits at a time where no gradient is kept: 256 x 49,152 float32 are 50 MB.
 _CHUNK = 256
+# Logits at a time of a model that goes through its own forward pass: 256 MB of float32.
+_PIECE = 2**26
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,8 +155,7 @@ def token_losses(model: Any, batch: TokenBatch, past: Any = None) -> Any:
     from torch.nn.functional import cross_entropy
 
     if model.config.model_type not in PLAIN_HEADS:
-        logits = model(input_ids=batch.input_ids, past_key_values=past, use_cache=past is not None).logits
-        return cross_entropy(logits[batch.row, batch.column].float(), batch.target, reduction="none")
+        return _own_losses(model, batch)
     # The vocabulary is a quarter of the work of a small model: leave out prompts and padding.
     trunk = model.base_model(input_ids=batch.input_ids, past_key_values=past, use_cache=past is not None)
     hidden = trunk.last_hidden_state[batch.row, batch.column]
@@ -150,6 +166,40 @@ def token_losses(model: Any, batch: TokenBatch, past: Any = None) -> Any:
     return torch.cat([cross_entropy(head(h).float(), t, reduction="none") for h, t in parts])
 
 
+def _own_losses(model: Any, batch: TokenBatch) -> Any:
+    """Losses by the model's own forward pass, its logits a piece of the positions at a time."""
+    import torch
+    from torch.nn.functional import cross_entropy
+
+    rows, width = batch.input_ids.shape
+    positions = max(64, _PIECE // model.config.get_text_config().vocab_size)
+    if torch.is_grad_enabled() or rows * width <= positions or getattr(model, "_is_stateful", False):
+        logits = model(input_ids=batch.input_ids, use_cache=False).logits
+        return cross_entropy(logits[batch.row, batch.column].float(), batch.target, reduction="none")
+    losses = torch.empty(len(batch.target), dtype=torch.float32, device=batch.input_ids.device)
+    high = max(1, positions // 64)
+    for top in range(0, rows, high):
+        for left, logits in _pieces(model, batch.input_ids[top : top + high], positions):
+            row, column = batch.row - top, batch.column - left
+            bottom, right = logits.shape[:2]
+            here = (row >= 0) & (row < bottom) & (column >= 0) & (column < right)
+            part = logits[row[here], column[here]].float()
+            losses[here] = cross_entropy(part, batch.target[here], reduction="none")
+    return losses
+
+
+def _pieces(model: Any, input_ids: Any, positions: int) -> Iterator[tuple[int, Any]]:
+    """Logits of so many columns at a time that they have at most ``positions`` rows, with their first column."""
+    from transformers import DynamicCache
+
+    rows, width = input_ids.shape
+    step = max(1, positions // rows)
+    cache = DynamicCache(config=model.config)
+    for left in range(0, width, step):
+        piece = input_ids[:, left : left + step]
+        yield left, model(input_ids=piece, past_key_values=cache, use_cache=True).logits
+
+
 def response_sums(model: Any, batch: TokenBatch, past: Any = None) -> Any:
     """Negative log-likelihood of every response of a batch, its tokens summed in float64.
 
@@ -157,13 +207,14 @@ def response_sums(model: Any, batch: TokenBatch, past: Any = None) -> Any:
         model, batch, past: as for :func:`token_losses`.
 
     Returns:
-        Float64 tensor (rows,), in nats.
+        Float64 tensor (rows,) on the CPU, in nats.
     """
     import torch
 
-    losses = token_losses(model, batch, past).double()
-    totals = torch.zeros(len(batch.input_ids), dtype=torch.float64, device=losses.device)
-    return totals.index_add_(0, batch.row, losses)
+    # On the CPU: not every accelerator has float64.
+    losses = token_losses(model, batch, past).cpu().double()
+    totals = torch.zeros(len(batch.input_ids), dtype=torch.float64)
+    return totals.index_add_(0, batch.row.cpu(), losses)
 
 
 def autocast(dtype: str, device: Any) -> Any:

@@ -58,7 +58,7 @@ def score_reward(
     Raises:
         ModelError: the model is no reward model.
     """
-    missing = store.missing(keys)
+    missing = store.missing(keys, progress)
     if missing:
         rows = frame.select("instruction", "input", "output")[missing]
         loaded = load_classifier(model_name, dtype)

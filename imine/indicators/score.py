@@ -15,6 +15,7 @@ from imine.columns import COLUMNS, DEFAULT_INDICATORS, find_column, require_colu
 from imine.columns.lexical import MEASURES, SIDES, SLOW
 from imine.errors import FormatError, ModelNotFoundError
 from imine.files import replace_file
+from imine.indicators.plugins import load_plugins
 from imine.indicators.settings import ScoreSettings, settings_from_fingerprints
 from imine.indicators.stages import STAGES, Column
 from imine.progress import Progress, SilentProgress
@@ -32,7 +33,8 @@ class Scores:
     """Score columns of records.
 
     Attributes:
-        frame: ``id``, then for each indicator its column and ``<indicator>__why``, the reason of a null.
+        frame: ``id``, then for each indicator its column and ``<indicator>__why``, the reason of a null; where the
+            indicator may cut long examples also ``<indicator>__cut``, how many tokens were cut.
         fingerprints: by indicator, what made the column.
         timings: by stage (lexical, tokens, likelihood, neighbors), seconds.
     """
@@ -159,6 +161,8 @@ def expand_indicators(indicators: str | Sequence[str] | None) -> list[str]:
 
 
 def _members(group: str) -> list[str]:
+    if group == "plugins":
+        load_plugins()
     side = group.removesuffix("_lexical")
     if side != group and side in SIDES:
         return [name for m in MEASURES if m not in SLOW and find_column(name := f"{side}_{m}")]
@@ -236,4 +240,6 @@ def _assemble(records: pl.DataFrame, names: list[str], columns: dict[str, Column
     for name in names:
         values = columns[name][0]
         series += [values["value"].alias(name), values["why"].alias(f"{name}__why")]
+        if "cut" in values.columns:
+            series.append(values["cut"].alias(f"{name}__cut"))
     return pl.DataFrame(series)

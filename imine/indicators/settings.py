@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from imine.errors import RuleError, SettingsError
+from imine.indicators.devices import DTYPES, check_devices
+from imine.indicators.jinja_templates import check_template, resolve_template
 from imine.indicators.neighbors import ReferenceSet
-from imine.indicators.templates import TEMPLATES, Template
+from imine.indicators.templates import PromptTemplate
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,8 +19,11 @@ class ScoreSettings:
 
     Attributes:
         model: name or folder of the causal model (perplexity), whose tokenizer counts the lengths.
-        template: name of the prompt template, a key of ``TEMPLATES``.
+        template: prompt template: a key of ``TEMPLATES``, ``chat`` for the tokenizer's own, or a Jinja file.
         max_tokens: longest prompt and response together that the causal model sees.
+        dtype: number type of the causal model: ``float32``, ``bfloat16``, or ``auto`` for bfloat16 where the hardware
+            has units for it.
+        devices: where the causal model runs, one process a device; empty for all accelerators, else the CPU.
         encoder: name or folder of the sentence encoder (neighbours).
         reward_model: name or folder of the reward model (reward).
         unieval_model: name or folder of the yes-or-no judge (naturalness, coherence, understandability).
@@ -33,6 +38,8 @@ class ScoreSettings:
     model: str = "smollm2-135m"
     template: str = "alpaca"
     max_tokens: int = 256
+    dtype: str = "auto"
+    devices: tuple[str, ...] = ()
     encoder: str = "all-minilm-l6-v2"
     reward_model: str = "oasst-rm-pythia-1.4b"
     unieval_model: str = "unieval-dialog"
@@ -40,14 +47,20 @@ class ScoreSettings:
     cache: bool = True
 
     def __post_init__(self) -> None:
-        if self.template not in TEMPLATES:
-            raise SettingsError(f"template must be one of {', '.join(TEMPLATES)}, not {self.template!r}")
+        check_template(self.template)
+        check_devices(self.devices)
+        if self.dtype not in DTYPES:
+            raise SettingsError(f"dtype must be one of {', '.join(DTYPES)}, not {self.dtype!r}")
         if self.max_tokens < 16:
             raise SettingsError(f"max_tokens must be at least 16, not {self.max_tokens}")
 
-    def prompt_template(self) -> Template:
-        """The template itself."""
-        return TEMPLATES[self.template]
+    def prompt_template(self) -> PromptTemplate:
+        """The template itself.
+
+        Raises:
+            SettingsError: the tokenizer has no chat template.
+        """
+        return resolve_template(self.template, self.model)
 
 
 def settings_from_fingerprints(
@@ -66,7 +79,9 @@ def settings_from_fingerprints(
     for indicator, fingerprint in fingerprints.items():
         try:
             settings = _with_fingerprint(settings, fingerprint, reference)
-        except (KeyError, TypeError, SettingsError) as error:
+        except SettingsError as error:
+            raise RuleError(f"{indicator} cannot be scored here in the way of the rule: {error}") from error
+        except (KeyError, TypeError) as error:
             raise RuleError(f"the rule's fingerprint of {indicator} is malformed: {error!r}") from error
     return settings
 
@@ -85,6 +100,7 @@ def _with_fingerprint(
             model=fingerprint["model"]["name"],
             template=fingerprint["template"]["name"],
             max_tokens=fingerprint["max_tokens"],
+            dtype=fingerprint["dtype"],
         )
     if "encoder" not in fingerprint:
         return settings

@@ -4,7 +4,22 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
+
+
+class PromptTemplate(Protocol):
+    """What lays out instruction and input as a prompt: a :class:`Template`, or one of Jinja."""
+
+    @property
+    def name(self) -> str:
+        """Name that goes into the fingerprint, beside the hash."""
+
+    @property
+    def sha256(self) -> str:
+        """Hash of all that decides the layout, 16 hexadecimal digits."""
+
+    def render(self, instruction: str, input: str = "") -> str:
+        """The prompt of one example."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +59,7 @@ _ALPACA = (
     "Below is an instruction that describes a task{more}. "
     "Write a response that appropriately completes the request.\n\n### Instruction:\n{instruction}\n\n"
 )
+_CHATML = "<|im_start|>user\n{instruction}<|im_end|>\n<|im_start|>assistant\n"
 
 TEMPLATES = {
     t.name: t
@@ -55,6 +71,7 @@ TEMPLATES = {
             _ALPACA.replace("{more}", "") + "### Response:\n",
         ),
         Template("plain", "{instruction}\n{input}\n", "{instruction}\n"),
+        Template("chatml", _CHATML.replace("{instruction}", "{instruction}\n{input}"), _CHATML),
     )
 }
 
@@ -74,9 +91,20 @@ class EncodedExample:
     truncated: int
 
 
+def start_tokens(tokenizer: Any) -> list[int]:
+    """The token that a tokenizer puts before every text, as a list; empty where it puts none.
+
+    Args:
+        tokenizer: a transformers tokenizer.
+    """
+    # Some tokenizers add the first token by a flag, others by a post-processor: ask what they do.
+    first = tokenizer("")["input_ids"][:1]
+    return list(first) if first == [tokenizer.bos_token_id] else []
+
+
 def encode_examples(
     tokenizer: Any,
-    template: Template,
+    template: PromptTemplate,
     instructions: list[str],
     inputs: list[str],
     outputs: list[str],
@@ -85,6 +113,9 @@ def encode_examples(
     add_eos: bool,
 ) -> list[EncodedExample]:
     """Tokenise examples, prompt and response apart so that the mask is exact.
+
+    A token never spans the border: where the tokenizer would merge the prompt's last characters with the response's
+    first, the two stay apart, as they are when a model writes its answer after a given prompt.
 
     What does not fit into ``max_tokens`` is cut: the response keeps its beginning, at least half of
     ``max_tokens`` of it where it is that long; the prompt keeps its end.
@@ -102,9 +133,9 @@ def encode_examples(
     prompts = [template.render(a, b) for a, b in zip(instructions, inputs, strict=True)]
     prompt_ids = tokenizer(prompts, add_special_tokens=False)["input_ids"]
     response_ids = tokenizer(outputs, add_special_tokens=False)["input_ids"]
-    # Some tokenizers add the first token by a flag, others by a post-processor: ask what they do.
-    if tokenizer("")["input_ids"][:1] == [tokenizer.bos_token_id]:
-        prompt_ids = [[tokenizer.bos_token_id, *ids] for ids in prompt_ids]
+    if start := start_tokens(tokenizer):
+        # A chat template writes the first token itself.
+        prompt_ids = [ids if ids[:1] == start else [*start, *ids] for ids in prompt_ids]
     if add_eos:
         response_ids = [[*ids, tokenizer.eos_token_id] for ids in response_ids]
     return [_fit(p, r, max_tokens) for p, r in zip(prompt_ids, response_ids, strict=True)]

@@ -98,7 +98,7 @@ def score_unieval(
         One row a row of ``frame``: ``value`` (Float64, 0 to 1) and ``why`` (String).
 
     """
-    missing = store.missing(keys)
+    missing = store.missing(keys, progress)
     if missing:
         rows = frame.select("instruction", "input", "output")[missing]
         judge = load()

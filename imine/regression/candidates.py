@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import polars as pl
 
-from imine.columns import COLUMNS, find_column
+from imine.columns import COLUMNS, NOT_IN_RUNS, find_column
 from imine.errors import RegressionError
+from imine.indicators.plugins import load_plugins
 from imine.regression.choosing.choice import Choice, choose_terms
 from imine.regression.choosing.settings import ChoiceSettings
 from imine.regression.choosing.trace import Candidate, Step, Trace
@@ -20,7 +21,12 @@ from imine.rules.choice import ChoiceRecord, ChoiceStep
 
 # Columns that say the same in another unit, e.g. a length in words and in tokens: together they would only blur
 # each other's coefficients. With both there, the second is fitted.
-_TWINS = {"input_words": "input_length", "output_words": "output_length", "perplexity": "log_perplexity"}
+_TWINS = {
+    "input_words": "input_length",
+    "output_words": "output_length",
+    "perplexity": "log_perplexity",
+    "perplexity_alone": "log_perplexity_alone",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +69,8 @@ def candidates_of(frame: pl.DataFrame, terms: Sequence[str] | None, others: Sequ
         if not terms or isinstance(terms, str):
             raise RegressionError(f"terms must be a list of at least one indicator; got {terms!r}")
         return Candidates(tuple(terms), tuple(terms), ChoiceRecord(method="named"))
+    load_plugins()
+    others = (*others, *NOT_IN_RUNS)
     present = [
         name for name in (*COLUMNS, *_by_pattern(frame)) if name in frame.columns and name not in others
     ]

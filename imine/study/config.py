@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from imine.columns import COLUMNS, find_column
+from imine.columns import COLUMNS, NOT_IN_RUNS, find_column
 from imine.errors import FormatError, StudyConfigError
 from imine.indicators.models import is_model_name
 from imine.indicators.templates import TEMPLATES
@@ -160,6 +160,10 @@ class IndicatorsConfig(_Section):
     def _known_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if unknown := [name for name in value if not find_column(name)]:
             raise ValueError(f"no indicator {', '.join(unknown)}; allowed: {', '.join(COLUMNS)}")
+        if other := [name for name in value if name in NOT_IN_RUNS]:
+            raise ValueError(
+                f"{other[0]} is the loss of finetuned models in the runs; log_perplexity is that of a response"
+            )
         if twice := sorted({name for name in value if value.count(name) > 1}):
             raise ValueError(f"the indicator {twice[0]} stands twice")
         return value

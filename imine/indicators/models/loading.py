@@ -65,10 +65,12 @@ def import_transformers() -> Any:
 
 
 def device() -> Any:
-    """The accelerator, where there is one, else the CPU."""
+    """The accelerator (CUDA, else Apple's), where there is one, else the CPU."""
     import torch
 
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    from imine.indicators.devices import find_devices
+
+    return torch.device(find_devices()[0])
 
 
 def judge_dtype() -> str:
@@ -108,15 +110,22 @@ def load_tokenizer(name_or_path: str) -> Any:
     return import_transformers().AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
 
 
-def load_causal_lm(name_or_path: str = "smollm2-135m") -> LoadedModel:
-    """A causal language model with its tokenizer, from safetensors, in float32.
+def load_causal_lm(
+    name_or_path: str = "smollm2-135m", dtype: str = "float32", on: str | None = None
+) -> LoadedModel:
+    """A causal language model with its tokenizer, from safetensors.
+
+    Args:
+        name_or_path: name or folder of the model.
+        dtype: number type of its weights.
+        on: the device; ``None`` for the accelerator where there is one.
 
     Raises:
         ModelNotFoundError: the model is not there.
         ModelError: it is of another kind.
         MissingExtraError: torch or transformers is not installed.
     """
-    loaded = _load(name_or_path, "AutoModelForCausalLM")
+    loaded = _load(name_or_path, "AutoModelForCausalLM", dtype, on=on)
     if loaded.tokenizer.pad_token_id is None:
         loaded.tokenizer.pad_token = loaded.tokenizer.eos_token
     return loaded
@@ -167,7 +176,13 @@ def load_seq2seq(name_or_path: str, dtype: str = "float32") -> LoadedModel:
     return _load(name_or_path, "AutoModelForSeq2SeqLM", dtype, whole=True)
 
 
-def _load(name_or_path: str, auto_class: str, dtype: str = "float32", whole: bool = False) -> LoadedModel:
+def _load(
+    name_or_path: str,
+    auto_class: str,
+    dtype: str = "float32",
+    whole: bool = False,
+    on: str | None = None,
+) -> LoadedModel:
     folder = model_path(name_or_path)
     transformers = import_transformers()
     import torch
@@ -188,7 +203,7 @@ def _load(name_or_path: str, auto_class: str, dtype: str = "float32", whole: boo
             f"({type(model).__name__}), and random numbers would stand for them"
         )
     return LoadedModel(
-        model.eval().to(device()), load_tokenizer(name_or_path), name_or_path, model_sha256(folder)
+        model.eval().to(on or device()), load_tokenizer(name_or_path), name_or_path, model_sha256(folder)
     )
 
 

@@ -11,7 +11,8 @@ import polars as pl
 from imine.indicators.settings import ScoreSettings
 from imine.progress import Progress
 
-# Values, one a row and in their order, as columns ``value`` and ``why``; and the fingerprint.
+# Values, one a row and in their order, as columns ``value`` and ``why``, and ``cut`` (Int64, tokens that were cut)
+# where long examples may be cut; and the fingerprint.
 Column = tuple[pl.DataFrame, dict[str, Any]]
 
 
