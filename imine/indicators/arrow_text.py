@@ -113,17 +113,14 @@ def for_each_block(worker: Callable[[], Work], chunks: list[TextChunk], threads:
         >>> seen
         [(0, 4096), (4096, 5000)]
     """
-    from imine_kernels.jit import default_threads
-
-    if threads is not None and threads < 1:
-        raise ValueError(f"threads must be at least 1, and is {threads}")
+    most = checked_threads(threads)
     blocks = (
         (chunk, start, min(start + BLOCK_ROWS, chunk.n_rows))
         for chunk in chunks
         for start in range(0, chunk.n_rows, BLOCK_ROWS)
     )
     n_blocks = sum(-(-chunk.n_rows // BLOCK_ROWS) for chunk in chunks)
-    n_workers = min(threads or default_threads(), n_blocks)
+    n_workers = min(most, n_blocks)
     if n_workers <= 1:
         work = worker()
         for block in blocks:
@@ -137,6 +134,23 @@ def for_each_block(worker: Callable[[], Work], chunks: list[TextChunk], threads:
         except BaseException:  # an interrupt by the user must not wait for all rows
             queue.stop()
             raise
+
+
+def checked_threads(threads: int | None) -> int:
+    """The number of threads asked for, or ``NUMBA_NUM_THREADS``, else the cores of this process.
+
+    Raises:
+        ValueError: it is below 1.
+
+    Examples:
+        >>> checked_threads(2)
+        2
+    """
+    from imine_kernels.jit import default_threads
+
+    if threads is not None and threads < 1:
+        raise ValueError(f"threads must be at least 1, and is {threads}")
+    return threads or default_threads()
 
 
 _Block = tuple[TextChunk, int, int]

@@ -15,6 +15,7 @@ import polars as pl
 from imine.columns.lexical import LEXICAL, MEASURES, Side, split_name
 from imine.columns.parameters import PARAMETERS_OF, LexicalParameters
 from imine.errors import UnknownIndicatorError
+from imine.indicators.arrow_text import checked_threads
 from imine.indicators.lexical.engine import measure_column
 from imine.indicators.lexical.formulas import FORMULAS, Formula
 from imine.indicators.lexical.scratch import Outputs
@@ -55,7 +56,7 @@ def measure_text(
     Raises:
         UnknownIndicatorError: a name is not a lexical measure.
         TypeError: a column is not a String column.
-        ValueError: ``copied_share`` is asked for without a prompt of the same length.
+        ValueError: ``threads`` is below 1, or ``copied_share`` is asked for without a prompt of the same length.
 
     Examples:
         >>> measure_text(pl.Series(["Don't re-use it: don’t!", ""]), ["words", "ttr"]).rows()
@@ -67,7 +68,7 @@ def measure_text(
         raise ValueError("copied_share needs the prompts, as many as there are texts")
     passes = dict.fromkeys(["words", *(p for f in formulas.values() for p in f.passes)])
     parts = []
-    with ThreadPoolExecutor(_workers(threads)) as pool:
+    with ThreadPoolExecutor(checked_threads(threads)) as pool:
         for start in range(0, max(len(text), 1), _ROWS_AT_ONCE):
             rows = slice(start, start + _ROWS_AT_ONCE)
             beside = None if prompt is None else prompt[rows]
@@ -76,12 +77,6 @@ def measure_text(
             made = partial(_column, quantities=quantities, parameters=parameters, reasons=reasons)
             parts.append(pl.DataFrame(chain.from_iterable(pool.map(made, formulas, formulas.values()))))
     return pl.concat(parts)
-
-
-def _workers(threads: int | None) -> int:
-    from imine_kernels.jit import default_threads
-
-    return default_threads() if threads is None else threads
 
 
 def _formula(measure: str) -> Formula:
