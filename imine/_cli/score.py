@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from imine._cli import _neighbors as near
 from imine._cli import _options as options
 
 if TYPE_CHECKING:
@@ -36,6 +37,9 @@ def score(
     max_tokens: Annotated[
         int, typer.Option("--max-tokens", help="Longest prompt and response together.")
     ] = 0,
+    encoder: near.Encoder = "",
+    neighbors: near.Neighbors = None,
+    reference: near.Reference = None,
     cache: Annotated[
         bool, typer.Option(help="Keep scores of models on disk, so that a stopped run goes on.")
     ] = True,
@@ -65,12 +69,15 @@ def score(
         "unieval_model": unieval_model,
     }
     settings, wanted = _settings(rule, names, changes, cache)
+    settings = near.with_neighbors(settings, neighbors, reference, encoder)
     check_models(expand_indicators(wanted), settings)
     if output.suffix.lower() != ".parquet":
         raise FormatError(f"{output}: a side-car of scores is a parquet file; let its name end in .parquet")
     bad_rows = side_path(output, "bad", ".jsonl")
-    options.check_outputs([output, bad_rows], pools, sample)
+    reference_set = side_path(output, "reference", ".npz")
+    options.check_outputs([output, bad_rows], pools, sample, [reference])
     records, progress, reading = options.read_pools(pools, sample, format, map, turns, on_bad_row, bad_rows)
+    settings = near.with_reference(settings, reference, reference_set, progress)
     scores = score_records(records.frame, wanted, settings=settings, progress=progress)
     scores.write(output)
     typer.echo(f"{output}: {scores.frame.height:,} rows")
