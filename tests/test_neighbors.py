@@ -7,8 +7,7 @@ import polars as pl
 import pytest
 
 from imine.errors import RuleError
-from imine.indicators.neighbors import exact
-from imine.indicators.neighbors import ReferenceSet, knn_distance
+from imine.indicators.neighbors import ReferenceSet, exact, knn_distance
 from imine.indicators.score import score
 from imine.indicators.settings import ScoreSettings
 from imine.indicators.stages.neighbors import embed_records, make_reference

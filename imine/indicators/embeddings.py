@@ -78,7 +78,9 @@ def embed(
         with store:
             for start in range(0, len(missing), _ROWS_AT_ONCE):
                 part = missing[start : start + _ROWS_AT_ONCE]
-                _embed_part(encoder, recipe, _texts(records[part]), [keys[i] for i in part], store, progress, dtype)
+                _embed_part(
+                    encoder, recipe, _texts(records[part]), [keys[i] for i in part], store, progress, dtype
+                )
         progress.finish()
     vectors, cut = store.take(keys)
     if cut.any():

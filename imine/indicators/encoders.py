@@ -71,7 +71,9 @@ def read_recipe(folder: Path) -> EncoderRecipe:
     modules = _json(folder / "modules.json")
     positions = _positions(folder)
     if (_json(folder / "config.json") or {}).get("is_encoder_decoder"):
-        raise ModelNotFoundError(f"{folder}: a model of encoder and decoder is not supported; give an encoder")
+        raise ModelNotFoundError(
+            f"{folder}: a model of encoder and decoder is not supported; give an encoder"
+        )
     if modules is None:
         return EncoderRecipe(max_tokens=min(MAX_TOKENS, positions))
     lengths = next((_json(path) for path in sorted(folder.glob(_LENGTH_FILES))), None) or {}
@@ -139,7 +141,9 @@ def _pooling(folder: Path, kinds: dict[str, str]) -> str:
     named = config.get("pooling_mode")
     asked = [named] if isinstance(named, str) else list(named or ())
     asked += [key for key, value in config.items() if key.startswith("pooling_mode_") and value is True]
-    names = {mode.removeprefix("pooling_mode_").removesuffix("_tokens").removesuffix("_token") for mode in asked}
+    names = {
+        mode.removeprefix("pooling_mode_").removesuffix("_tokens").removesuffix("_token") for mode in asked
+    }
     if len(names) != 1 or not names <= set(_POOLINGS):
         raise ModelNotFoundError(
             f"{path}: the pooling {' + '.join(sorted(names)) or 'of no kind'} is not supported; imine pools by one of "

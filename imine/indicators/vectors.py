@@ -76,7 +76,9 @@ class VectorStore:
         try:
             about, vectors = np.load(files[0]), np.load(files[1], mmap_mode="r")
             if about.dtype != _KEY or vectors.dtype != np.float32 or vectors.shape[:1] != about.shape:
-                raise ValueError(f"{len(about)} keys of {about.dtype}, vectors {vectors.shape} of {vectors.dtype}")
+                raise ValueError(
+                    f"{len(about)} keys of {about.dtype}, vectors {vectors.shape} of {vectors.dtype}"
+                )
         except FileNotFoundError:
             return None  # another process has merged its parts; at worst these rows are computed again
         except (OSError, ValueError, EOFError) as error:
@@ -126,7 +128,9 @@ class VectorStore:
         replace_file(self.folder / "fingerprint.json", self._write_fingerprint)
         stem = self.folder / f"{time.time_ns():020d}-{uuid.uuid4().hex[:8]}"
         about = np.zeros(sum(len(part.keys) for part in parts), dtype=_KEY)
-        about["key"] = np.frombuffer(bytes.fromhex("".join("".join(part.keys) for part in parts)), dtype="V16")
+        about["key"] = np.frombuffer(
+            bytes.fromhex("".join("".join(part.keys) for part in parts)), dtype="V16"
+        )
         about["cut"] = np.concatenate([part.cut for part in parts])
         replace_file(stem.with_name(f"{stem.name}.vectors.npy"), lambda beside: _save_vectors(beside, parts))
         replace_file(stem.with_name(f"{stem.name}.keys.npy"), lambda beside: _save(beside, about))

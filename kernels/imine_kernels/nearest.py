@@ -109,9 +109,7 @@ def squared_distance(a, b):
 def _insert(nearest, places, distance, place):
     """Put a candidate where it belongs by distance, then position; the last falls out."""
     at = nearest.size
-    while at > 0 and (
-        distance < nearest[at - 1] or (distance == nearest[at - 1] and place < places[at - 1])
-    ):
+    while at > 0 and (distance < nearest[at - 1] or (distance == nearest[at - 1] and place < places[at - 1])):
         at -= 1
     if at == nearest.size:
         return

@@ -107,9 +107,7 @@ def nearest_approximate(
     return found
 
 
-def _by_faiss(
-    queries: NDArray[np.float32], reference: NDArray[np.float32], take: int
-) -> NDArray[np.int64]:
+def _by_faiss(queries: NDArray[np.float32], reference: NDArray[np.float32], take: int) -> NDArray[np.int64]:
     import faiss
 
     index = faiss.IndexFlatIP(reference.shape[1])
@@ -122,9 +120,7 @@ def _by_faiss(
     return np.array(index.search(queries, take)[1], dtype=np.int64)
 
 
-def _by_descent(
-    queries: NDArray[np.float32], reference: NDArray[np.float32], take: int
-) -> NDArray[np.int64]:
+def _by_descent(queries: NDArray[np.float32], reference: NDArray[np.float32], take: int) -> NDArray[np.int64]:
     import pynndescent
 
     # Its graph needs more references than neighbours; so few are compared with all of them.

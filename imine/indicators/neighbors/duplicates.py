@@ -41,7 +41,9 @@ def near_duplicate_groups(embeddings: NDArray[np.float32], threshold: float) -> 
     lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64))
     strange = (lengths > 0) & (abs(lengths - 1) > 1e-3)
     if strange.any():
-        raise ValueError(f"embeddings must be of unit length; row {strange.argmax()} is {lengths[strange][0]:.6g}")
+        raise ValueError(
+            f"embeddings must be of unit length; row {strange.argmax()} is {lengths[strange][0]:.6g}"
+        )
     # Rounding of the product, and lengths that are not quite 1.
     margin = vectors.shape[1] * 2.0**-23 + 3 * float(abs(lengths[lengths > 0] - 1).max(initial=0))
     # The same vector has cosine 1, whatever its roundings add up to.

@@ -130,7 +130,7 @@ class _Search:
 
         squares = np.einsum("ij,ij->i", reference, reference, dtype=np.float64)
         low, high = float(squares.min()), float(squares.max())
-        if not (1 - _UNIT_TOLERANCE < low and high < 1 + _UNIT_TOLERANCE):
+        if max(1 - low, high - 1) > _UNIT_TOLERANCE:
             raise ValueError(
                 f"references must be of unit length; their lengths are {low**0.5:.6g} to {high**0.5:.6g}"
             )
@@ -237,9 +237,7 @@ class _Search:
         """Rows to search again; no distance is below zero, so that rows of copies need no search."""
         copies = np.flatnonzero(unsure & (found.distances[:, -1] == 0))
         if len(copies):
-            found.positions[copies] = _first_copies(
-                queries[copies], self.reference, own[copies], self.ranks
-            )
+            found.positions[copies] = _first_copies(queries[copies], self.reference, own[copies], self.ranks)
             unsure[copies] = False
         return np.flatnonzero(unsure)
 

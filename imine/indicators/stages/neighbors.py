@@ -35,9 +35,7 @@ def _run(
         own = np.array([place.get(key, -1) for key in keys], dtype=np.int64)
         pool = {}
     ranks = max(neighbor_rank(name) for name in names)
-    found = find_neighbors(
-        embeddings, reference, ranks, own, method=settings.neighbors, progress=progress
-    )
+    found = find_neighbors(embeddings, reference, ranks, own, method=settings.neighbors, progress=progress)
     columns = {}
     for name in names:
         fingerprint = _plan(name, settings)
