@@ -68,6 +68,10 @@ def test_a_reference_of_another_encoder_is_refused(
         "--reference", tmp_path / "x.npz", "-o", tmp_path / "a.parquet",
     )  # fmt: skip
     assert "the reference set 'ours' was embedded with weights 0000000000000000" in message
+    elsewhere = fails(
+        capsys, "score", pool, "--indicators", "mtld", "--neighbors", "faiss", "-o", tmp_path / "a.parquet"
+    )
+    assert "--neighbors: none of the indicators has to do with neighbours: mtld" in elsewhere
     missing = fails(capsys, "score", pool, "--reference", tmp_path / "y.npz", "-o", tmp_path / "a.parquet")
     assert "y.npz: no such file; --reference takes a reference set (.npz) or a pool" in missing
 

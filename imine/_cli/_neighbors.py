@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -28,17 +29,21 @@ Encoder = Annotated[
 
 
 def with_neighbors(
-    settings: ScoreSettings, neighbors: Any, reference: Path | None, encoder: str
+    settings: ScoreSettings, neighbors: Any, reference: Path | None, encoder: str, names: Sequence[str]
 ) -> ScoreSettings:
     """The settings with what the options say; a reference that is a pool is left to :func:`with_reference`.
 
     Raises:
-        FormatError: the reference is not there.
+        FormatError: the reference is not there, or none of the indicators ``names`` has to do with neighbours.
         RuleError: it is no reference set.
     """
+    from imine.columns import require_column
     from imine.errors import FormatError
     from imine.indicators.neighbors import ReferenceSet
 
+    given = _given(neighbors, reference, encoder)
+    if given and not any(require_column(name).group == "neighbors" for name in names):
+        raise FormatError(f"{given}: none of the indicators has to do with neighbours: {', '.join(names)}")
     if neighbors:
         settings = replace(settings, neighbors=neighbors)
     if encoder:
@@ -60,9 +65,13 @@ def refuse_with_scores(neighbors: Any, reference: Path | None, encoder: str) -> 
     """
     from imine.errors import FormatError
 
+    if given := _given(neighbors, reference, encoder):
+        raise FormatError(f"{given}: with --scores nothing is scored; leave them out, or --scores")
+
+
+def _given(neighbors: Any, reference: Path | None, encoder: str) -> str:
     options = {"--neighbors": neighbors, "--reference": reference, "--encoder": encoder}
-    if given := [name for name, value in options.items() if value]:
-        raise FormatError(f"{', '.join(given)}: with --scores nothing is scored; leave them out, or --scores")
+    return ", ".join(name for name, value in options.items() if value)
 
 
 def with_reference(

@@ -69,8 +69,9 @@ def score(
         "unieval_model": unieval_model,
     }
     settings, wanted = _settings(rule, names, changes, cache)
-    settings = near.with_neighbors(settings, neighbors, reference, encoder)
-    check_models(expand_indicators(wanted), settings)
+    columns = expand_indicators(wanted)
+    settings = near.with_neighbors(settings, neighbors, reference, encoder, columns)
+    check_models(columns, settings)
     if output.suffix.lower() != ".parquet":
         raise FormatError(f"{output}: a side-car of scores is a parquet file; let its name end in .parquet")
     bad_rows = side_path(output, "bad", ".jsonl")

@@ -70,7 +70,9 @@ def select(
     if given is not None:
         near.refuse_with_scores(neighbors, reference, encoder)
     else:
-        settings = near.with_neighbors(settings_for_rule(loaded), neighbors, reference, encoder)
+        settings = near.with_neighbors(
+            settings_for_rule(loaded), neighbors, reference, encoder, loaded.indicators
+        )
         check_models(loaded.indicators, settings)
     files = _outputs(output, write_scores=given is None)
     reference_set = side_path(output, "reference", ".npz")

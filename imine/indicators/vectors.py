@@ -10,7 +10,7 @@ import json
 import time
 import uuid
 import warnings
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,13 +28,13 @@ _SECONDS_BETWEEN_PARTS = 15.0
 _ROWS_AT_ONCE = 8192
 # A content key as 16 bytes, and whether the text was cut.
 _KEY = np.dtype([("key", "V16"), ("cut", "u1")])
+_DIGITS = 32
 
 
 @dataclass(frozen=True, slots=True)
 class _Part:
     vectors: NDArray[np.float32]
-    cut: NDArray[np.bool_]
-    keys: list[str]
+    about: NDArray[Any]
     stem: Path | None = None
 
 
@@ -68,7 +68,9 @@ class VectorStore:
             for path in sorted(self.folder.glob("*.keys.npy")):
                 stem = path.with_name(path.name.removesuffix(".keys.npy"))
                 if stem not in known and (part := self._read(stem)) is not None:
-                    self._enter(part)
+                    self._parts.append(part)
+        for number in range(len(self._parts)):
+            self._enter(number, first)
         return [i for key, i in first.items() if key not in self._places]
 
     def _read(self, stem: Path) -> _Part | None:
@@ -85,14 +87,15 @@ class VectorStore:
             files[0].rename(files[0].with_suffix(".unreadable"))
             warnings.warn(f"{files[0]}: set aside, it cannot be read: {error}", CacheWarning, stacklevel=4)
             return None
-        keys = [bytes(key).hex() for key in about["key"]]
-        return _Part(vectors, about["cut"].astype(np.bool_), keys, stem)
+        return _Part(vectors, about, stem)
 
-    def _enter(self, part: _Part) -> int:
-        self._parts.append(part)
-        number = len(self._parts) - 1
-        self._places.update((key, (number, row)) for row, key in enumerate(part.keys))
-        return number
+    def _enter(self, number: int, wanted: Container[str]) -> None:
+        """Remember where a part has the keys that are wanted."""
+        digits = self._parts[number].about["key"].tobytes().hex()
+        for row, start in enumerate(range(0, len(digits), _DIGITS)):
+            key = digits[start : start + _DIGITS]
+            if key in wanted:
+                self._places[key] = number, row
 
     def add(self, keys: Sequence[str], vectors: NDArray[np.float32], cut: NDArray[np.bool_]) -> None:
         """Take vectors; on disk after at most some fifteen seconds of further calls.
@@ -112,26 +115,21 @@ class VectorStore:
         if not self._fresh:
             return
         keys = [key for part, _, _ in self._fresh for key in part]
-        part = _Part(
-            np.concatenate([vectors for _, vectors, _ in self._fresh]),
-            np.concatenate([cut for _, _, cut in self._fresh]),
-            keys,
-        )
+        about = np.zeros(len(keys), dtype=_KEY)
+        about["key"] = np.frombuffer(bytes.fromhex("".join(keys)), dtype="V16")
+        about["cut"] = np.concatenate([cut for _, _, cut in self._fresh])
+        part = _Part(np.concatenate([vectors for _, vectors, _ in self._fresh]), about)
         self._fresh.clear()
-        if not self._on_disk:
-            self._enter(part)
-            return
-        written = self._read(self._write([part]))
-        self._mine.append(self._enter(written or part))
+        if self._on_disk:
+            part = self._read(self._write([part])) or part
+            self._mine.append(len(self._parts))
+        self._parts.append(part)
+        self._enter(len(self._parts) - 1, set(keys))
 
     def _write(self, parts: list[_Part]) -> Path:
         replace_file(self.folder / "fingerprint.json", self._write_fingerprint)
         stem = self.folder / f"{time.time_ns():020d}-{uuid.uuid4().hex[:8]}"
-        about = np.zeros(sum(len(part.keys) for part in parts), dtype=_KEY)
-        about["key"] = np.frombuffer(
-            bytes.fromhex("".join("".join(part.keys) for part in parts)), dtype="V16"
-        )
-        about["cut"] = np.concatenate([part.cut for part in parts])
+        about = np.concatenate([part.about for part in parts])
         replace_file(stem.with_name(f"{stem.name}.vectors.npy"), lambda beside: _save_vectors(beside, parts))
         replace_file(stem.with_name(f"{stem.name}.keys.npy"), lambda beside: _save(beside, about))
         return stem
@@ -154,7 +152,7 @@ class VectorStore:
         for number in np.unique(places[:, 0]):
             rows = np.flatnonzero(places[:, 0] == number)
             part = self._parts[number]
-            vectors[rows], cut[rows] = part.vectors[places[rows, 1]], part.cut[places[rows, 1]]
+            vectors[rows], cut[rows] = part.vectors[places[rows, 1]], part.about["cut"][places[rows, 1]]
         return vectors, cut
 
     def __enter__(self) -> VectorStore:
@@ -171,7 +169,9 @@ class VectorStore:
         merged = self._read(self._write(parts))
         if merged is None:
             return
-        self._mine = [self._enter(merged)]
+        self._mine = [len(self._parts)]
+        self._parts.append(merged)
+        self._enter(len(self._parts) - 1, set(self._places))
         for part in parts:
             if part.stem is not None:
                 for ending in ("keys", "vectors"):
@@ -184,11 +184,11 @@ def _save(path: Path, array: NDArray[Any]) -> None:
 
 
 def _save_vectors(path: Path, parts: list[_Part]) -> None:
-    shape = sum(len(part.keys) for part in parts), parts[0].vectors.shape[1]
+    shape = sum(len(part.about) for part in parts), parts[0].vectors.shape[1]
     header = {"descr": "<f4", "fortran_order": False, "shape": shape}
     with path.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, header)
         for part in parts:
-            for start in range(0, len(part.keys), _ROWS_AT_ONCE):
+            for start in range(0, len(part.about), _ROWS_AT_ONCE):
                 rows = part.vectors[start : start + _ROWS_AT_ONCE]
                 file.write(np.ascontiguousarray(rows, dtype="<f4").tobytes())
