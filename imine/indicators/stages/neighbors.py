@@ -22,8 +22,6 @@ def _run(
 ) -> dict[str, Column]:
     from imine.indicators.neighbors import find_neighbors
 
-    encoder = _encoder(settings)
-    _check_reference(settings, encoder)
     keys = content_keys(records)
     embeddings = embed_records(records, settings, progress, keys)
     if settings.reference is None:
@@ -147,11 +145,12 @@ def near_duplicates(
     return near_duplicate_groups(embeddings, threshold)
 
 
-def _models(settings: ScoreSettings) -> tuple[str, ...]:
+def _check(settings: ScoreSettings) -> None:
+    """What can be known before any work: the library of the search, the encoder's folder, the reference's encoder."""
     from imine.indicators.neighbors import require_search
 
     require_search(settings.neighbors)
-    return (settings.encoder,)
+    _check_reference(settings, _encoder(settings))
 
 
-STAGE = Stage("neighbors", _run, _plan, _models)
+STAGE = Stage("neighbors", _run, _plan, lambda settings: (settings.encoder,), _check)
