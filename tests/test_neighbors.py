@@ -7,11 +7,10 @@ import polars as pl
 import pytest
 
 from imine.errors import RuleError
-from imine.indicators import neighbors
-from imine.indicators.neighbors import ReferenceSet, knn_distance
+from imine.indicators.neighbors import ReferenceSet, exact, knn_distance
 from imine.indicators.score import score
 from imine.indicators.settings import ScoreSettings
-from imine.indicators.stages import embed_records, make_reference
+from imine.indicators.stages.neighbors import embed_records, make_reference
 from imine.progress import SilentProgress
 from imine.sample import load_sample
 from tests.tiny import unit_vectors
@@ -29,7 +28,8 @@ def naive_knn(queries: np.ndarray, reference: np.ndarray, rank: int, own: np.nda
 @pytest.mark.parametrize("rank", [1, 6, 40])
 @pytest.mark.parametrize("block", [7, 1024])
 def test_equals_brute_force_in_float64(rank: int, block: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(neighbors, "_PRODUCTS", block * 60)
+    monkeypatch.setattr(exact, "_ROWS", block)
+    monkeypatch.setattr(exact, "_COLUMNS", 2 * block)
     points = unit_vectors(60, 16)
     points[10:14] = points[9]  # duplicates
     points[20] = points[21] + np.float32(1e-5)  # near duplicates, where float32 products are blind

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from imine._cli import _neighbors as near
 from imine._cli import _options as options
 
 if TYPE_CHECKING:
@@ -49,6 +50,9 @@ def score(
             "--devices", help="Where the causal model runs, by commas: cuda:0,cuda:1 (a process each)."
         ),
     ] = "",
+    encoder: near.Encoder = "",
+    neighbors: near.Neighbors = None,
+    reference: near.Reference = None,
     cache: Annotated[
         bool, typer.Option(help="Keep scores of models on disk, so that a stopped run goes on.")
     ] = True,
@@ -80,12 +84,16 @@ def score(
         "unieval_model": unieval_model,
     }
     settings, wanted = _settings(rule, names, changes, cache)
-    check_models(expand_indicators(wanted), settings)
+    columns = expand_indicators(wanted)
+    settings = near.with_neighbors(settings, neighbors, reference, encoder, columns)
+    check_models(columns, settings)
     if output.suffix.lower() != ".parquet":
         raise FormatError(f"{output}: a side-car of scores is a parquet file; let its name end in .parquet")
     bad_rows = side_path(output, "bad", ".jsonl")
-    options.check_outputs([output, bad_rows], pools, sample)
+    reference_set = side_path(output, "reference", ".npz")
+    options.check_outputs([output, bad_rows], pools, sample, [reference])
     records, progress, reading = options.read_pools(pools, sample, format, map, turns, on_bad_row, bad_rows)
+    settings = near.with_reference(settings, reference, reference_set, progress)
     scores = score_records(records.frame, wanted, settings=settings, progress=progress)
     scores.write(output)
     typer.echo(f"{output}: {scores.frame.height:,} rows")

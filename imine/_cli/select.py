@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from imine._cli import _neighbors as near
 from imine._cli import _options as options
 from imine.progress import format_seconds
 
@@ -41,6 +42,9 @@ def select(
         bool,
         typer.Option("--allow-mismatch", help="Go on, with a stored warning, where scores and rule differ."),
     ] = False,
+    encoder: near.Encoder = "",
+    neighbors: near.Neighbors = None,
+    reference: near.Reference = None,
     sample: options.Sample = False,
     format: options.Format = "auto",
     map: options.Map = None,
@@ -53,6 +57,7 @@ def select(
     """
     from imine._cli._summary import show_selection
     from imine.indicators.score import Scores, check_models, settings_for_rule
+    from imine.records.storage import side_path
     from imine.rules import DEFAULT_RULE, load_rule
     from imine.selection import Request, check_available
     from imine.selection import select as select_records
@@ -61,17 +66,26 @@ def select(
     loaded = load_rule(rule or DEFAULT_RULE)
     given = Scores.read(scores) if scores else None
     check_available(loaded, given.frame.columns if given else ())
-    if given is None:
-        check_models(loaded.indicators, settings_for_rule(loaded))
+    settings = None
+    if given is not None:
+        near.refuse_with_scores(neighbors, reference, encoder)
+    else:
+        settings = near.with_neighbors(
+            settings_for_rule(loaded), neighbors, reference, encoder, loaded.indicators
+        )
+        check_models(loaded.indicators, settings)
     files = _outputs(output, write_scores=given is None)
-    options.check_outputs(files.values(), pools, sample, [scores, loaded.path])
+    reference_set = side_path(output, "reference", ".npz")
+    options.check_outputs(files.values(), pools, sample, [scores, loaded.path, reference])
     records, progress, reading = options.read_pools(
         pools, sample, format, map, turns, on_bad_row, files["bad rows"]
     )
+    if settings is not None:
+        settings = near.with_reference(settings, reference, reference_set, progress)
     start = time.perf_counter()
     selection = select_records(
         records.frame, loaded, top=top, fraction=fraction, threshold=threshold, scores=given,
-        allow_mismatch=allow_mismatch, progress=progress,
+        allow_mismatch=allow_mismatch, settings=settings, progress=progress,
     )  # fmt: skip
     assert selection.scores is not None
     scoring = selection.scores.timings

@@ -36,15 +36,57 @@ def _ordinal(number: int) -> str:
     return f"{number}{ending}"
 
 
-NEIGHBORS = (knn_column(6),)
+def density_column(rank: int) -> ColumnSpec:
+    """The column of the mean distance of the first ``rank`` neighbours.
+
+    Examples:
+        >>> density_column(6).doc
+        'mean distance of the 6 nearest neighbours among the reference set'
+    """
+    many = "nearest neighbour" if rank == 1 else f"{rank} nearest neighbours"
+    return ColumnSpec(
+        name=f"density_{rank}",
+        group="neighbors",
+        doc=f"mean distance of the {many} among the reference set",
+        unit="Euclidean distance",
+        direction="sparser surroundings",
+        definition=f"Mean of knn_1 to knn_{rank}, over the same reference set.",
+        null_when=f"the example has no text, or the reference set has fewer than {rank} other examples",
+        formula=f"(knn_1 + ... + knn_{rank}) / {rank}",
+        high=2.0,
+    )
+
+
+_PATTERNS = {"knn": knn_column, "density": density_column}
+
+NEIGHBORS = (knn_column(6), density_column(6))
 
 
 def find_neighbor_column(name: str) -> ColumnSpec | None:
-    """The column of ``knn_<i>`` for any i from 1.
+    """The column of ``knn_<i>`` or ``density_<i>`` for any i from 1.
 
     Examples:
-        >>> find_neighbor_column("knn_10").name, find_neighbor_column("knn_0")
-        ('knn_10', None)
+        >>> find_neighbor_column("knn_10").name, find_neighbor_column("density_3").name
+        ('knn_10', 'density_3')
+        >>> find_neighbor_column("knn_0") is None
+        True
     """
-    found = re.fullmatch(r"knn_([1-9][0-9]{0,5})", name)
-    return knn_column(int(found[1])) if found else None
+    found = _parts(name)
+    return _PATTERNS[found[1]](int(found[2])) if found else None
+
+
+def neighbor_rank(name: str) -> int:
+    """How many neighbours a column of this group needs.
+
+    Examples:
+        >>> neighbor_rank("knn_6"), neighbor_rank("density_12")
+        (6, 12)
+    """
+    found = _parts(name)
+    if not found:
+        raise ValueError(f"name must be knn_<i> or density_<i>, not {name!r}")
+    return int(found[2])
+
+
+def _parts(name: str) -> re.Match[str] | None:
+    return re.fullmatch(r"(knn|density)_([1-9][0-9]{0,5})", name)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from imine.errors import RuleError, SettingsError
 from imine.indicators.devices import DTYPES, check_devices
+from imine.indicators.encoders import ENCODER_DTYPES
 from imine.indicators.jinja_templates import check_template, resolve_template
-from imine.indicators.neighbors import ReferenceSet
+from imine.indicators.neighbors import METHODS, ReferenceSet
 from imine.indicators.templates import PromptTemplate
 
 
@@ -27,7 +28,10 @@ class ScoreSettings:
         encoder: name or folder of the sentence encoder (neighbours).
         reward_model: name or folder of the reward model (reward).
         unieval_model: name or folder of the yes-or-no judge (naturalness, coherence, understandability).
+        encoder_dtype: of the encoder's weights and states; ``auto`` is bfloat16 where an accelerator or the
+            processor has units for it. float32 by default, so that distances are the same on every machine.
         reference: the set among which neighbours are looked for; ``None`` for the pool itself.
+        neighbors: how they are looked for: all compared, or by pynndescent or faiss, for large pools.
         cache: whether scores of models are kept on disk, in the folder that ``IMINE_CACHE`` names.
 
     Examples:
@@ -43,7 +47,9 @@ class ScoreSettings:
     encoder: str = "all-minilm-l6-v2"
     reward_model: str = "oasst-rm-pythia-1.4b"
     unieval_model: str = "unieval-dialog"
+    encoder_dtype: Literal["float32", "bfloat16", "auto"] = "float32"
     reference: ReferenceSet | None = None
+    neighbors: Literal["exact", "nn-descent", "faiss"] = "exact"
     cache: bool = True
 
     def __post_init__(self) -> None:
@@ -53,6 +59,12 @@ class ScoreSettings:
             raise SettingsError(f"dtype must be one of {', '.join(DTYPES)}, not {self.dtype!r}")
         if self.max_tokens < 16:
             raise SettingsError(f"max_tokens must be at least 16, not {self.max_tokens}")
+        if self.neighbors not in METHODS:
+            raise SettingsError(f"neighbors must be one of {', '.join(METHODS)}, not {self.neighbors!r}")
+        if self.encoder_dtype not in ENCODER_DTYPES:
+            raise SettingsError(
+                f"encoder_dtype must be one of {', '.join(ENCODER_DTYPES)}, not {self.encoder_dtype!r}"
+            )
 
     def prompt_template(self) -> PromptTemplate:
         """The template itself.
@@ -104,7 +116,12 @@ def _with_fingerprint(
         )
     if "encoder" not in fingerprint:
         return settings
-    settings = replace(settings, encoder=fingerprint["encoder"]["name"])
+    settings = replace(
+        settings,
+        encoder=fingerprint["encoder"]["name"],
+        encoder_dtype=fingerprint["encoder"].get("dtype", "float32"),
+        neighbors=fingerprint.get("search", {}).get("method", "exact"),
+    )
     if fingerprint["reference"]["kind"] == "self":
         return settings
     if reference is None:

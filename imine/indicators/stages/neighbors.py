@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from imine.columns.neighbors import neighbor_rank
+from imine.errors import RuleError
 from imine.indicators.neighbors import ReferenceSet
 from imine.indicators.settings import ScoreSettings
 from imine.indicators.stages.stage import Column, Stage
@@ -18,7 +20,7 @@ from imine.records import content_keys
 def _run(
     records: pl.DataFrame, names: list[str], settings: ScoreSettings, progress: Progress
 ) -> dict[str, Column]:
-    from imine.indicators.neighbors import knn_distance
+    from imine.indicators.neighbors import find_neighbors
 
     keys = content_keys(records)
     embeddings = embed_records(records, settings, progress, keys)
@@ -27,18 +29,18 @@ def _run(
         pool = {"n": len(keys), "sha256": _keys_sha256(keys)}
     else:
         place = {key: i for i, key in enumerate(settings.reference.keys)}
-        reference, own = (
-            settings.reference.embeddings,
-            np.array([place.get(key, -1) for key in keys], dtype=np.int64),
-        )
+        reference = settings.reference.embeddings
+        own = np.array([place.get(key, -1) for key in keys], dtype=np.int64)
         pool = {}
+    ranks = max(neighbor_rank(name) for name in names)
+    found = find_neighbors(embeddings, reference, ranks, own, method=settings.neighbors, progress=progress)
     columns = {}
     for name in names:
         fingerprint = _plan(name, settings)
         fingerprint["reference"] |= pool
-        rank = int(name.removeprefix("knn_"))
-        distance = knn_distance(embeddings, reference, rank, own)
-        columns[name] = (_neighbor_column(distance, embeddings, rank), fingerprint)
+        rank = neighbor_rank(name)
+        values = found.distance(rank) if name.startswith("knn_") else found.density(rank)
+        columns[name] = (_neighbor_column(values, embeddings, rank), fingerprint)
     return columns
 
 
@@ -48,15 +50,31 @@ def _plan(name: str, settings: ScoreSettings) -> dict[str, Any]:
     about: dict[str, Any] = {"kind": "self"}
     if chosen := settings.reference:
         about = {"kind": "set", "name": chosen.name, "n": len(chosen.keys), "sha256": chosen.sha256}
-    return neighbor_fingerprint(name, _encoder(settings), about)
+    return neighbor_fingerprint(name, _encoder(settings), about, settings.neighbors)
 
 
 def _encoder(settings: ScoreSettings) -> dict[str, Any]:
     from imine.indicators.embeddings import encoder_fingerprint
+    from imine.indicators.encoders import read_recipe, resolve_dtype
     from imine.indicators.models import model_path, model_sha256, tokenizer_sha256
 
-    weights = model_sha256(model_path(settings.encoder))
-    return encoder_fingerprint(settings.encoder, weights, tokenizer_sha256(settings.encoder))
+    folder = model_path(settings.encoder)
+    return encoder_fingerprint(
+        settings.encoder,
+        model_sha256(folder),
+        tokenizer_sha256(settings.encoder),
+        read_recipe(folder),
+        resolve_dtype(settings.encoder_dtype),
+    )
+
+
+def _check_reference(settings: ScoreSettings, encoder: dict[str, Any]) -> None:
+    chosen = settings.reference
+    if chosen is not None and chosen.encoder_sha256 != encoder["sha256"]:
+        raise RuleError(
+            f"the reference set {chosen.name!r} was embedded with weights {chosen.encoder_sha256[:16]}, the encoder "
+            f"{settings.encoder} has {encoder['sha256'][:16]}: give the encoder of the set, or make the set again"
+        )
 
 
 def _neighbor_column(distance: Any, embeddings: Any, rank: int) -> pl.DataFrame:
@@ -74,12 +92,15 @@ def embed_records(
     records: pl.DataFrame, settings: ScoreSettings, progress: Progress, keys: list[str] | None = None
 ) -> Any:
     """Embeddings of records, float32 (rows, dimensions), from the cache where it has them."""
-    from imine.indicators.cache import ScoreStore
     from imine.indicators.embeddings import embed
+    from imine.indicators.vectors import VectorStore
 
-    store = ScoreStore("embedding", _encoder(settings), pl.Binary, settings.cache)
+    encoder = _encoder(settings)
+    store = VectorStore("embeddings", encoder, settings.cache)
     keys = content_keys(records) if keys is None else keys
-    return embed(records, keys, encoder_name=settings.encoder, store=store, progress=progress)
+    return embed(
+        records, keys, encoder_name=settings.encoder, store=store, progress=progress, dtype=encoder["dtype"]
+    )
 
 
 def make_reference(
@@ -101,4 +122,35 @@ def _keys_sha256(keys: list[str]) -> str:
     return hashlib.sha256("\n".join(sorted(keys)).encode()).hexdigest()[:16]
 
 
-STAGE = Stage("neighbors", _run, _plan, lambda settings: (settings.encoder,))
+def near_duplicates(
+    records: pl.DataFrame,
+    threshold: float,
+    settings: ScoreSettings | None = None,
+    progress: Progress | None = None,
+) -> Any:
+    """Groups of records whose embeddings are alike, see :func:`imine.indicators.neighbors.near_duplicate_groups`.
+
+    Args:
+        records: ``instruction``, ``input`` and ``output``.
+        threshold: least cosine of two records of a group that nothing else links.
+        settings: for the encoder and the cache.
+        progress: told of the embedding.
+
+    Returns:
+        int64, (rows,): the position of the first row of each row's group.
+    """
+    from imine.indicators.neighbors import near_duplicate_groups
+
+    embeddings = embed_records(records, settings or ScoreSettings(), progress or SilentProgress())
+    return near_duplicate_groups(embeddings, threshold)
+
+
+def _check(settings: ScoreSettings) -> None:
+    """What can be known before any work: the library of the search, the encoder's folder, the reference's encoder."""
+    from imine.indicators.neighbors import require_search
+
+    require_search(settings.neighbors)
+    _check_reference(settings, _encoder(settings))
+
+
+STAGE = Stage("neighbors", _run, _plan, lambda settings: (settings.encoder,), _check)
