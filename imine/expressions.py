@@ -6,7 +6,7 @@ They work in eager and lazy frames and in the streaming engine. ``import imine``
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import fields
 from typing import Any
 
@@ -51,14 +51,18 @@ class ImineExpressions:
             0.5
         """
 
-        def measure(columns: Sequence[pl.Series]) -> pl.Series:
+        def measure(both: pl.Series) -> pl.Series:
             from imine.indicators.lexical import measure_text
 
-            text, other = columns
-            return measure_text(text, ["copied_share"], prompt=other)["copied_share"].alias(text.name)
+            text, other = both.struct.field("text"), both.struct.field("prompt")
+            return measure_text(text, ["copied_share"], prompt=other)["copied_share"].alias(both.name)
 
         other = pl.col(prompt) if isinstance(prompt, str) else prompt
-        return pl.map_batches([self._expression, other], measure, return_dtype=pl.Float64)
+        # A struct, since polars streams functions of one column only.
+        both = pl.struct(self._expression.alias("text"), other.alias("prompt"))
+        name = self._expression.meta.output_name(raise_if_undetermined=False)
+        share = both.map_batches(measure, return_dtype=pl.Float64, is_elementwise=True)
+        return share if name is None else share.alias(name)
 
 
 def _method(name: str) -> Callable[..., pl.Expr]:

@@ -56,9 +56,15 @@ def words(text: str) -> list[str]:
 def word_hash(word: str) -> int:
     state, text = 0x9E3779B97F4A7C15, word.encode()
     for at in range(0, len(text), 8):
-        state = (state ^ int.from_bytes(text[at : at + 8], "little")) * 0xD6E8FEB86659FD93 & _MASK
-        state ^= state >> 32
+        state = _mix(state ^ int.from_bytes(text[at : at + 8], "little"))
+        if at + 8 < len(text):
+            state = _mix(state)
     return state
+
+
+def _mix(state: int) -> int:
+    state = state * 0xD6E8FEB86659FD93 & _MASK
+    return state ^ state >> 32
 
 
 def mtld(tokens: list[str], threshold: float = 0.72) -> float:

@@ -149,3 +149,9 @@ def test_a_benchmark_of_figures_is_not_timed_itself() -> None:
     assert (figure.full_name, figure.unit, figure.rows) == ("a/memory: peak", "MB", 5)
     assert figure.value == Spread(2.0, 1.0, 3.0, 3)
     assert figure.target == Target("<=", 2.0)
+
+
+def test_thousands_of_rounds_have_an_interval() -> None:
+    found = spread([float(k) for k in range(5001)])
+    assert found.median == 2500.0
+    assert 2400 < found.low < 2500 < found.high < 2600

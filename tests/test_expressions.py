@@ -54,6 +54,15 @@ def test_copied_share_of_two_columns() -> None:
     )
 
 
+def test_copied_share_takes_literals_and_streams() -> None:
+    frame = pl.DataFrame({"output": ["a b", "c"] * 60_000})
+    literal = frame.select(pl.col("output").imine.copied_share(pl.lit("a")))["output"]
+    assert literal.head(2).to_list() == [0.5, 0.0]
+    lazy = frame.lazy().select(pl.col("output").imine.copied_share("output")).slice(3, 2)
+    assert lazy.collect(engine="streaming")["output"].to_list() == [1.0, 1.0]
+    assert "SLICE" not in lazy.explain().split("SELECT")[0], "the slice is taken before the words are read"
+
+
 def test_wrong_parameters_are_named() -> None:
     with pytest.raises(TypeError, match=r"mtld\(\) takes threshold, min_words, not window"):
         pl.col("output").imine.mtld(window=3)

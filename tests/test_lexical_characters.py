@@ -414,3 +414,10 @@ def test_specs_state_every_field() -> None:
     for spec in CHARACTERS:
         assert all((spec.doc, spec.unit, spec.direction, spec.definition, spec.null_when)), spec.name
         assert spec.formula or spec.dtype == "Int64", spec.name
+
+
+def test_counts_stand_in_the_order_that_the_formulas_read() -> None:
+    from imine.indicators.lexical.passes import CHARACTER_COUNTS, PART_COUNTS
+
+    assert CHARACTER_COUNTS == COUNTS
+    assert PART_COUNTS == DUPLICATES

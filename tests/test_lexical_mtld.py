@@ -239,6 +239,8 @@ def test_an_error_in_a_block_ends_the_others() -> None:
         ({"threshold": float("nan")}, ValueError, "threshold must lie between"),
         ({"min_words": 0}, ValueError, "min_words must be at least 1, and is 0"),
         ({"window": 0}, ValueError, "window must be at least 1, and is 0"),
+        ({"draws": 42.5}, TypeError, "draws must be a whole number, and is 42.5"),
+        ({"window": True}, TypeError, "window must be a whole number, and is True"),
         ({"threads": 0}, ValueError, "threads must be at least 1, and is 0"),
         ({"names": ["mtld", "perplexity"]}, UnknownIndicatorError, "not a lexical indicator: perplexity"),
     ],
@@ -292,4 +294,17 @@ def test_importing_the_indicators_loads_no_numba() -> None:
 @pytest.mark.parametrize(("switch", "kind"), [("0", "NullCache"), ("1", "FunctionCache")])
 def test_one_switch_turns_the_disk_cache_off(monkeypatch: pytest.MonkeyPatch, switch: str, kind: str) -> None:
     monkeypatch.setenv("IMINE_NUMBA_CACHE", switch)
-    assert type(kernel(naive.mtld)._cache).__name__ == kind
+    made = kernel(naive.mtld)
+    assert type(getattr(made, "cached", made)._cache).__name__ == kind
+
+
+def test_a_cache_that_fails_is_left_out() -> None:
+    made = kernel(naive.ttr)
+
+    def broken(*_: object) -> None:
+        raise EOFError("Ran out of input")
+
+    made.cached, made.plain = broken, lambda words: len(words)
+    with pytest.warns(RuntimeWarning, match="the cache of compiled kernels in .* is left out: EOFError"):
+        assert made(["a", "b"]) == 2
+    assert made(["a"]) == 1

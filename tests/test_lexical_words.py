@@ -7,6 +7,7 @@ import importlib.util
 import mmap
 import unicodedata
 from pathlib import Path
+from string import ascii_lowercase
 from types import ModuleType
 
 import numpy as np
@@ -23,6 +24,7 @@ from imine_kernels.views import ViewColumn, locate_rows
 
 ROOT = Path(__file__).resolve().parents[1]
 TABLES = word_tables()
+CYRILLIC = "абвгдежзийклмнопрс"
 CLASSES = {" ": 0, "W": 1, "M": 2, "S": 3, "J": 4}
 
 
@@ -232,7 +234,37 @@ def test_scratch_grows_with_the_longest_row() -> None:
     assert measure_text(pl.Series(texts), ["words"])["words"].to_list() == expected
 
 
-def test_distinct_words_have_distinct_hashes() -> None:
-    words = [f"w{n}" for n in range(100_000)] + [f"{n:b}" for n in range(100_000)]
-    (hashes,) = kernel_hashes(pl.Series([" ".join(words)]))
-    assert len(set(hashes)) == len(set(words))
+SIMILAR = {
+    "counted": [f"w{n}" for n in range(100_000)],
+    "binary": [f"{n:b}" for n in range(100_000)],
+    "four numbers": [
+        f"{a:04d}{b:04d}{c:04d}{d:04d}"
+        for a in (1, 2)
+        for b in range(20)
+        for c in range(50)
+        for d in range(50)
+    ],
+    "three letters": [
+        f"abcdefg{a}hij{b}klm{c}" for a in ascii_lowercase for b in ascii_lowercase for c in ascii_lowercase
+    ],
+    "cyrillic": [f"аbв{a}г{b}д{c}ежз" for a in CYRILLIC for b in CYRILLIC for c in CYRILLIC],
+}
+
+
+@pytest.mark.parametrize("kind", list(SIMILAR))
+def test_similar_words_have_distinct_hashes(kind: str) -> None:
+    words = SIMILAR[kind]
+    found = measure_text(pl.Series([" ".join(words)]), ["types"])["types"].item()
+    assert found == len(set(words)) == len(words)
+    lines = measure_text(pl.Series(["\n".join(words)]), ["duplicate_line_share"])
+    assert lines["duplicate_line_share"].item() == 0.0
+
+
+def test_the_deviation_of_lengths_of_a_huge_word_is_right() -> None:
+    texts = pl.Series(["a " * 1_000_000 + "b" * 3_200_000, "a " * 100_000 + "b" * 10**7])
+    expected = []
+    for n, long in ((1_000_001, 3_200_000), (100_001, 10**7)):
+        mean = (n - 1 + long) / n
+        expected.append((((n - 1) * (1 - mean) ** 2 + (long - mean) ** 2) / n) ** 0.5)
+    found = measure_text(texts, ["sd_word_length"])["sd_word_length"].to_list()
+    assert found == pytest.approx(expected, rel=1e-9)

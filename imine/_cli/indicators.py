@@ -19,7 +19,9 @@ def indicators(
     """
     from imine.columns import COLUMNS, require_column
     from imine.columns.catalogue import facts, one_line
+    from imine.columns.lexical import SIDES
     from imine.indicators.plugins import load_plugins
+    from imine.indicators.score import expand_indicators
 
     load_plugins()
     if name is None or name in {spec.group for spec in COLUMNS.values()}:
@@ -30,6 +32,10 @@ def indicators(
             typer.echo(
                 "Lexical measures of the prompt or of both: input_mtld, both_mtld, ...; all: input_lexical."
             )
+        return
+    if name in {f"{side}_lexical" for side in SIDES}:
+        for member in expand_indicators(name):
+            typer.echo(one_line(require_column(member)))
         return
     spec = require_column(name)
     typer.echo(f"{spec.name}: {spec.doc}")

@@ -74,6 +74,8 @@ def score(
     from imine.records.storage import side_path
 
     names = [name.strip() for name in indicators.split(",") if name.strip()]
+    if indicators and not names:
+        raise FormatError(f"--indicators {indicators!r} names none; imine indicators lists them")
     changes: dict[str, str | int | tuple[str, ...]] = {
         "dtype": dtype,
         "devices": tuple(name.strip() for name in devices.split(",") if name.strip()),

@@ -68,9 +68,10 @@ def spread(values: Sequence[float]) -> Spread:
 
 
 def _rank(n: int) -> int:
-    tail, k = 0.5**n, 1
-    while 1 - 2 * (tail + math.comb(n, k) * 0.5**n) >= LEVEL:
-        tail += math.comb(n, k) * 0.5**n
+    # In whole numbers: 0.5**n is zero from some thousand rounds on.
+    tail, k, whole = 1, 1, 2**n
+    while (whole - 2 * (tail + math.comb(n, k))) / whole >= LEVEL:
+        tail += math.comb(n, k)
         k += 1
     return k
 

@@ -155,7 +155,7 @@ CURVES = (
         unit="words a factor",
         definition="As mtld, but a run ends only below 0.72 and has at least 10 words, and the last run always counts "
         "in part.",
-        null_when=_NO_FACTOR,
+        null_when=f"{_SHORT}; or no word recurs in it",
         reference=f"{_MTLD}; {_LEXDIV}, mtld",
     ),
     _varied(

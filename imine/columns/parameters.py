@@ -17,6 +17,7 @@ class LexicalParameters:
         window: words of a window of MATTR, at least 1.
 
     Raises:
+        TypeError: what must be whole is not.
         ValueError: a number is out of its range.
 
     Examples:
@@ -31,11 +32,16 @@ class LexicalParameters:
     window: int = 50
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "threshold", float(self.threshold))
         if not 0 < self.threshold < 1:
             raise ValueError(f"threshold must lie between 0 and 1, and is {self.threshold}")
         for name in ("min_words", "shortest_factor", "draws", "window"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, and is {getattr(self, name)}")
+            value = getattr(self, name)
+            if isinstance(value, bool) or not hasattr(value, "__index__"):
+                raise TypeError(f"{name} must be a whole number, and is {value!r}")
+            if value < 1:
+                raise ValueError(f"{name} must be at least 1, and is {value}")
+            object.__setattr__(self, name, int(value))
 
 
 _FACTORS = ("threshold", "min_words", "shortest_factor")

@@ -222,6 +222,8 @@ def _check(frame: pl.DataFrame) -> pl.DataFrame:
             raise FormatError(f"the records have no column {name!r}; they have {', '.join(frame.columns)}")
     if "input" not in frame.columns:
         frame = frame.with_columns(input=pl.lit(""))
+    elif frame["input"].dtype in (pl.String, pl.Null):
+        frame = frame.with_columns(pl.col("input").cast(pl.String).fill_null(""))
     for name in ("instruction", "input", "output"):
         if frame[name].dtype != pl.String:
             raise FormatError(f"the column {name!r} must be text (String), not {frame[name].dtype}")

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import os
+import pickle
+import threading
+import warnings
 from collections.abc import Callable
-from functools import cache
+from functools import cache, update_wrapper
 from pathlib import Path
 from typing import Any
 
 import numba
+
+_configuration = threading.Lock()
 
 _OPTIONS: dict[str, Any] = {
     # Blocks of rows run in ordinary threads: no numba threading layer, see docs/lexical.md.
@@ -42,15 +47,22 @@ def cache_folder() -> Path | None:
         >>> folder is None or folder.name == sources_digest()
         True
     """
-    own = os.environ.get("IMINE_CACHE")
-    user = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()) / "imine"
-    base = Path(numba.config.CACHE_DIR or Path(own or user) / "kernels")
+    try:
+        base = Path(numba.config.CACHE_DIR or _user_cache() / "kernels")
+    except RuntimeError:  # a user without a home
+        return None
     folder = base / sources_digest()
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError:
         return None
     return folder if os.access(folder, os.W_OK) else None
+
+
+def _user_cache() -> Path:
+    if own := os.environ.get("IMINE_CACHE"):
+        return Path(own)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "imine"
 
 
 @cache
@@ -93,15 +105,39 @@ def kernel(function: Callable[..., Any]) -> Any:
         True
     """
     folder = cache_folder() if cache_enabled() else None
+    plain = numba.njit(**_OPTIONS)(function)
     if folder is None:
-        return numba.njit(**_OPTIONS)(function)
-    users, numba.config.CACHE_DIR = numba.config.CACHE_DIR, str(folder)
-    try:
-        return numba.njit(cache=True, **_OPTIONS)(function)
-    except RuntimeError:  # a function without a source file (typed into a console) cannot be kept
-        return numba.njit(**_OPTIONS)(function)
-    finally:
-        numba.config.CACHE_DIR = users
+        return plain
+    # The configuration is everybody's: kernels of two modules may be made in two threads at once.
+    with _configuration:
+        users, numba.config.CACHE_DIR = numba.config.CACHE_DIR, str(folder)
+        try:
+            return _Kernel(numba.njit(cache=True, **_OPTIONS)(function), plain)
+        except RuntimeError:  # a function without a source file (typed into a console) cannot be kept
+            return plain
+        finally:
+            numba.config.CACHE_DIR = users
+
+
+class _Kernel:
+    """A kernel from the disk cache, or without it where the cache fails: it must never be what stops a run."""
+
+    def __init__(self, cached: Any, plain: Any) -> None:
+        self.cached, self.plain = cached, plain
+        update_wrapper(self, cached.py_func)
+
+    def __call__(self, *arguments: Any) -> Any:
+        try:
+            return self.cached(*arguments)
+        except (OSError, EOFError, pickle.UnpicklingError) as error:
+            warnings.warn(
+                f"the cache of compiled kernels in {cache_folder()} fails and is left out: {error!r}. "
+                "Free the disk, or delete the folder.",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+            self.cached = self.plain
+            return self.plain(*arguments)
 
 
 def default_threads() -> int:

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imine_kernels.classes import SPACE, class_at, class_before, class_pointers
+from imine_kernels.hashing import SEED, mix_inner
 from imine_kernels.jit import helper, kernel
 from imine_kernels.masks import SCRATCH, WINDOW, equal_next, mask_of, window_at
 from imine_kernels.unicode_tables import CharacterTables
@@ -24,9 +25,6 @@ DUPLICATES = (
 _line_breaks = mask_of("\n")
 
 _LINE_BREAK = 0x0A
-_SEED = np.uint64(0x9E3779B97F4A7C15)
-_FACTOR = np.uint64(0xD6E8FEB86659FD93)
-_HALF = np.uint64(32)
 # Typed: numba compiles a helper once more for a plain literal.
 _START, _LINES, _PARAGRAPHS = np.int64(0), np.int64(1), np.int64(2)
 _NO_MARK, _FIRST_MARK = np.int64(0), np.int64(1)
@@ -52,17 +50,11 @@ def _count_breaks(address, length, scratch):
 
 
 @helper
-def _mix(state, chunk):
-    mixed = (state ^ chunk) * _FACTOR
-    return mixed ^ (mixed >> _HALF)
-
-
-@helper
 def _hash_bytes(address, start, stop, length):
     """Hash of the bytes from ``start`` to ``stop`` of a text of ``length`` bytes."""
-    state, at = _SEED ^ np.uint64(stop - start), start
+    state, at = SEED ^ np.uint64(stop - start), start
     while at + 8 <= stop:
-        state, at = _mix(state, load_eight(address + np.uint64(at))), at + 8
+        state, at = mix_inner(state, load_eight(address + np.uint64(at))), at + 8
     left = stop - at
     if left == 0:
         return state
@@ -74,7 +66,7 @@ def _hash_bytes(address, start, stop, length):
         text, last = bytes_at(address), _ZERO
         for k in range(left):
             last |= np.uint64(text[at + k]) << np.uint64(8 * k)
-    return _mix(state, last)
+    return mix_inner(state, last)
 
 
 @helper

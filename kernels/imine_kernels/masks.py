@@ -48,7 +48,7 @@ def mask_of(*ranges: tuple[int, int] | int | str) -> Any:
         >>> from imine_kernels.jit import helper
         >>> vowels = mask_of("aeiou")
         >>> text = np.frombuffer(b"ordinary".ljust(64), dtype=np.uint8)
-        >>> find = kernel(lambda array: vowels(np.uint64(array.ctypes.data)))
+        >>> find = helper(lambda array: vowels(np.uint64(array.ctypes.data)))
         >>> bin(find(text))
         '0b101001'
     """

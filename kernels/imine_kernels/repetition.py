@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from imine_kernels.hashing import FACTOR, HALF
 from imine_kernels.jit import helper, kernel
 from imine_kernels.views import address_of, longs_at, uints_at, ulongs_at
 
@@ -13,8 +14,6 @@ TOP = 4  # words of the longest n-gram whose most frequent one is measured
 
 _ZERO = np.uint64(0)
 _ONE = np.uint64(1)
-_HALF = np.uint64(32)
-_FACTOR = np.uint64(0xD6E8FEB86659FD93)
 
 
 @helper
@@ -57,7 +56,7 @@ def _classify_pairs(positions, classes, found, table, numbers, counts, keys):
     mask, n_classes = np.uint64(size - 1), np.uint32(0)
     for k in range(kept):
         key = np.uint64(keys[k])
-        slot = (key * _FACTOR) >> _HALF & mask
+        slot = (key * FACTOR) >> HALF & mask
         found_key = table[slot]
         while (found_key != _ZERO) & (found_key != key):
             slot = (slot + _ONE) & mask

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from imine_kernels.hashing import SEED, mix_inner, mix_last
 from imine_kernels.jit import helper, kernel
 from imine_kernels.unicode_tables import WordTables
 from imine_kernels.utf8 import JOINER, MARK, SINGLE, WORD, classify, table_pointers
@@ -27,9 +28,6 @@ from imine_kernels.views import (
 # Zero bytes after each folded row, so that eight bytes can be read from its last one.
 PADDING = 16
 
-_SEED = np.uint64(0x9E3779B97F4A7C15)
-_FACTOR = np.uint64(0xD6E8FEB86659FD93)
-_HALF = np.uint64(32)
 _ONE = np.uint64(1)
 _THREE = np.uint64(3)
 _ZERO = np.uint64(0)
@@ -262,16 +260,9 @@ def find_words(
 
 
 @helper
-def _mix(state, chunk):
-    mixed = (state ^ chunk) * _FACTOR
-    return mixed ^ (mixed >> _HALF)
-
-
-@helper
 def _chunk(address, n_bytes):
-    """The first bytes of eight at an address, at least one; the others as zeros."""
-    kept = np.uint64(8 * min(n_bytes, 8))
-    return load_eight(address) & (~_ZERO >> (np.uint64(64) - kept))
+    """The first bytes of eight at an address, one to eight; the others as zeros."""
+    return load_eight(address) & (~_ZERO >> np.uint64(64 - 8 * n_bytes))
 
 
 @helper
@@ -300,11 +291,12 @@ def hash_words(
     base = address_of(folded)
     for k in range(count):
         address, n_bytes = base + np.uint64(begins[k]), ends[k] - begins[k]
-        chunk = _chunk(address, n_bytes)
-        state, inner, done = _mix(_SEED, chunk), _continuations(chunk), 8
-        while done < n_bytes:
-            chunk = _chunk(address + np.uint64(done), n_bytes - done)
-            state, inner, done = _mix(state, chunk), inner + _continuations(chunk), done + 8
+        state, inner, done = SEED, 0, 0
+        while n_bytes - done > 8:
+            chunk = load_eight(address + np.uint64(done))
+            state, inner, done = mix_inner(state, chunk), inner + _continuations(chunk), done + 8
+        chunk = _chunk(address + np.uint64(done), n_bytes - done)
+        state, inner = mix_last(state, chunk), inner + _continuations(chunk)
         # Zero marks a free slot of the table in number_words.
         hashes[k] = state if state != _ZERO else _ONE
         characters[k] = n_bytes - inner

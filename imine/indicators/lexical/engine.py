@@ -30,7 +30,7 @@ def measure_column(
     They are the same to the last bit for any number of threads and any chunking of the column.
 
     Args:
-        text: String column; nulls are allowed.
+        text: String column (or Binary, read as UTF-8); nulls are allowed.
         passes: names of :data:`imine.indicators.lexical.passes.PASSES`.
         parameters: free numbers of the measures.
         prompt: String column of the same length, for the pass ``copied``.

@@ -14,6 +14,7 @@ from imine.indicators.lexical.passes import CHARACTER_COUNTS, PART_COUNTS
 from imine.indicators.lexical.scratch import Outputs
 
 Values = NDArray[Any]
+_WHOLE = 2.0**62  # below it, sums and products of these quantities fit into int64
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +51,12 @@ def _mean_length(q: Outputs) -> Values:
 
 
 def _sd_length(q: Outputs) -> Values:
-    # Whole numbers as long as they go: the difference of two means would cancel.
-    n, total = q["words"], q["word_characters"]
-    return np.sqrt(np.maximum(n * q["squared_word_characters"] - total * total, 0)) / n
+    n, total, squares = q["words"], q["word_characters"], q["squared_word_characters"]
+    # Whole numbers as long as they fit, since the difference of two means would cancel; beyond, one word is so much
+    # longer than the others that it does not.
+    exact = np.sqrt(np.maximum(n * squares - total * total, 0)) / n
+    rounded = np.sqrt(np.maximum(squares / n - (total / n) ** 2, 0.0))
+    return np.where(n.astype(np.float64) * squares < _WHOLE, exact, rounded)
 
 
 def _yule_k(q: Outputs) -> Values:
@@ -65,12 +69,12 @@ def _simpson_d(q: Outputs) -> Values:
     return (q["squared_counts"] - q["words"]) / (n * (n - 1))
 
 
-def _variant(name: str) -> Formula:
+def _variant(name: str, otherwise: str = "no factor ends in the {what}") -> Formula:
     return Formula(
         (name,),
         lambda q: q[name],
         lambda p: p.min_words,
-        "no factor ends in the {what}",
+        otherwise,
     )
 
 
@@ -134,7 +138,9 @@ FORMULAS: dict[str, Formula] = {
     "simpson_d": _formula("spectrum", _simpson_d, 2),
     "word_entropy": _formula("spectrum", lambda q: q["entropy"]),
     "mtld": Formula(("mtld",), lambda q: q["mtld"], lambda p: p.min_words),
-    **{name: _variant(name) for name in ("mtld_lexical_diversity", "mtld_ma_bid", "mtld_ma_wrap")},
+    "mtld_lexical_diversity": _variant("mtld_lexical_diversity", "no word recurs in the {what}"),
+    "mtld_ma_bid": _variant("mtld_ma_bid"),
+    "mtld_ma_wrap": _variant("mtld_ma_wrap"),
     "hdd": Formula(("spectrum",), lambda q: q["hdd"], lambda p: p.draws),
     "mattr": Formula(("moving",), lambda q: q["mattr"], lambda p: p.window),
     **{f"duplicate_{n}gram_share": _duplicate(n) for n in range(2, 11)},

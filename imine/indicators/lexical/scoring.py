@@ -43,7 +43,7 @@ def measure_text(
     The result is the same to the last bit for any number of threads and any chunking of the column.
 
     Args:
-        text: String column; nulls are allowed.
+        text: String column (or Binary, read as UTF-8); nulls are allowed.
         measures: names of :data:`imine.columns.lexical.MEASURES`.
         parameters: free numbers of the measures.
         prompt: String column of the same length, for ``copied_share``.
@@ -121,10 +121,12 @@ class _Reasons:
         if not absent.any():
             return pl.Series([None], dtype=pl.String).new_from_index(0, len(absent))
         words, what = self._words, self._what
-        reasons = [f"{what} has {n} word{'' if n == 1 else 's'}, fewer than {least}" for n in range(least)]
+        short = np.unique(words[absent & (words >= 0) & (words < least)])
+        reasons = [f"{what} has {n} word{'' if n == 1 else 's'}, fewer than {least}" for n in short]
         reasons += [f"{what} is null", otherwise.format(what=what)]
-        number = np.where(words < 0, least, np.where(words < least, words, least + 1)).astype(np.uint32)
-        return pl.Series(reasons).gather(_masked("number", number, ~absent))
+        other = np.where(words < 0, len(short), len(short) + 1)
+        number = np.where((words >= 0) & (words < least), np.searchsorted(short, words), other)
+        return pl.Series(reasons).gather(_masked("number", number.astype(np.uint32), ~absent))
 
 
 def _masked(name: str, values: np.ndarray, absent: np.ndarray) -> pl.Series:
