@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imine.errors import MissingExtraError, SettingsError
-from imine.indicators.neighbors.exact import Neighbors, no_neighbors, nearest_exact, settle_candidates
+from imine.indicators.neighbors.exact import Neighbors, nearest_exact, no_neighbors, settle_candidates
 
 METHODS = ("exact", "nn-descent", "faiss")
 
