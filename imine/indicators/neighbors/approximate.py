@@ -12,17 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imine.errors import MissingExtraError, SettingsError
-from imine.indicators.neighbors.exact import Neighbors, _unknown, nearest_exact, settle_candidates
+from imine.indicators.neighbors.exact import Neighbors, nearest_exact, no_neighbors, settle_candidates
 
 METHODS = ("exact", "nn-descent", "faiss")
 
 _MODULES = {"nn-descent": "pynndescent", "faiss": "faiss"}
 _PACKAGES = {"nn-descent": "pynndescent", "faiss": "faiss-cpu"}
 
-# faiss: up to so many references all are compared; beyond, those of the lists nearest to a query.
-_FLAT = 20_000
+# faiss: up to so many references all are compared (fewer would be too few to train the lists on); beyond, those of the
+# lists nearest to a query.
+_FLAT = 25_000
 _LISTS_FACTOR = 4
-_PROBED_SHARE = 16
+_PROBED = 64
 # nn-descent: neighbours kept in its graph, at least.
 _GRAPH = 30
 _SEED = 0
@@ -56,7 +57,7 @@ def search_fingerprint(method: str) -> dict[str, Any]:
         return about | {
             "flat_up_to": _FLAT,
             "lists": f"{_LISTS_FACTOR} sqrt(references)",
-            "probed": f"lists / {_PROBED_SHARE}",
+            "probed": _PROBED,
         }
     return about | {"graph": f"max({_GRAPH}, ranks + 10)", "seed": _SEED}
 
@@ -114,7 +115,7 @@ def _by_faiss(queries: NDArray[np.float32], reference: NDArray[np.float32], take
     if len(reference) > _FLAT:
         lists = round(_LISTS_FACTOR * len(reference) ** 0.5)
         index = faiss.IndexIVFFlat(index, reference.shape[1], lists, faiss.METRIC_INNER_PRODUCT)
-        index.nprobe = -(-lists // _PROBED_SHARE)
+        index.nprobe = min(_PROBED, lists)
         index.train(reference)
     index.add(reference)
     return np.array(index.search(queries, take)[1], dtype=np.int64)
@@ -139,7 +140,7 @@ def _ordered(
     """Candidates by exact distance; a position of -1 is none."""
     if candidates.shape[1] < ranks:
         candidates = np.pad(candidates, ((0, 0), (0, ranks - candidates.shape[1])), constant_values=-1)
-    found = _unknown(len(queries), ranks)
+    found = no_neighbors(len(queries), ranks)
     values = np.zeros(candidates.shape, dtype=np.float32)
     with ThreadPoolExecutor(1) as pool:
         settle_candidates(

@@ -220,7 +220,7 @@ class _Search:
         positions: NDArray[np.int64],
         pool: ThreadPoolExecutor,
     ) -> tuple[Neighbors, NDArray[np.bool_]]:
-        found, unsure = _unknown(len(queries), self.ranks), np.zeros(len(queries), dtype=np.bool_)
+        found, unsure = no_neighbors(len(queries), self.ranks), np.zeros(len(queries), dtype=np.bool_)
         settle_candidates(
             queries, self.reference, self.margin, values, positions, found, unsure,
             shares=self._shares(len(queries)), pool=pool,
@@ -270,7 +270,8 @@ def settle_candidates(
     )  # fmt: skip
 
 
-def _unknown(rows: int, ranks: int) -> Neighbors:
+def no_neighbors(rows: int, ranks: int) -> Neighbors:
+    """Room for the neighbours of rows: positions of -1, infinite distances."""
     return Neighbors(np.full((rows, ranks), -1, dtype=np.int64), np.full((rows, ranks), np.inf))
 
 
