@@ -137,4 +137,4 @@ def test_a_score_that_is_no_number_is_null_with_its_reason(own_cache: object) ->
         progress=SilentProgress(),
     )
     column = judged_column(store, ["b", "a"], "reward", 10, SilentProgress())
-    assert column.rows() == [(1.0, None), (None, "the model's score is not a finite number")]
+    assert column.rows() == [(1.0, None, 0), (None, "the model's score is not a finite number", 0)]
