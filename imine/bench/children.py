@@ -65,7 +65,9 @@ def child_environment(changes: Mapping[str, str] | None = None) -> dict[str, str
     """
     paths = [*_homes(), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     path = {"PYTHONPATH": os.pathsep.join(dict.fromkeys(paths))} if paths else {}
-    return dict(os.environ) | path | dict(changes or {})
+    # A pytest above must not speak to the one below.
+    own = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    return own | path | dict(changes or {})
 
 
 def _homes() -> list[str]:
