@@ -118,3 +118,16 @@ def test_the_default_rule_mines_the_sample(embedded_models: None, tmp_path: Path
     assert selection.kept_mean is not None
     assert selection.all_mean is not None
     assert selection.kept_mean.value < selection.all_mean.value
+
+
+def test_bookkeeping_of_runs_is_no_candidate() -> None:
+    from imine.regression.candidates import candidates_of
+
+    runs = pl.read_parquet(HOME / "runs.parquet")
+    assert set(candidates_of(runs, None).terms) == {
+        "input_length",
+        "output_length",
+        "mtld",
+        "log_perplexity",
+        "knn_6",
+    }

@@ -20,8 +20,11 @@ COLUMNS: dict[str, ColumnSpec] = {
     spec.name: spec for spec in (*LEXICAL, *TOKENS, *LIKELIHOOD, *NEIGHBORS, *REWARD, *UNIEVAL)
 }
 
-# Names that mean something else in a table of runs, where the loss is that of finetuned models.
-NOT_IN_RUNS = frozenset({"loss"})
+# Names that mean something else in a table of runs, and what: there they are no indicators.
+NOT_IN_RUNS = {
+    "loss": "the loss of finetuned models in the runs; log_perplexity is that of a response",
+    "response_tokens": "the tokens that a run was trained on; output_length is the length of a response",
+}
 
 # What is scored where nothing is asked for: the cheap indicators of InstructMining, with the embedded models.
 DEFAULT_INDICATORS = (

@@ -161,9 +161,7 @@ class IndicatorsConfig(_Section):
         if unknown := [name for name in value if not find_column(name)]:
             raise ValueError(f"no indicator {', '.join(unknown)}; allowed: {', '.join(COLUMNS)}")
         if other := [name for name in value if name in NOT_IN_RUNS]:
-            raise ValueError(
-                f"{other[0]} is the loss of finetuned models in the runs; log_perplexity is that of a response"
-            )
+            raise ValueError(f"{other[0]} is {NOT_IN_RUNS[other[0]]}")
         if twice := sorted({name for name in value if value.count(name) > 1}):
             raise ValueError(f"the indicator {twice[0]} stands twice")
         return value
