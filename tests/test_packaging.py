@@ -25,6 +25,17 @@ def test_kernels_import_nothing_of_imine() -> None:
             assert not {n.split(".")[0] for n in names} & {"imine", "polars", "torch", "transformers"}, path
 
 
+def test_kernels_call_helpers_and_never_each_other() -> None:
+    """What is kept in the disk cache can be called from Python alone."""
+    trees = [ast.parse(path.read_text()) for path in (ROOT / "kernels" / "imine_kernels").glob("*.py")]
+    functions = [node for tree in trees for node in tree.body if isinstance(node, ast.FunctionDef)]
+    kernels = {f.name for f in functions if any(getattr(d, "id", "") == "kernel" for d in f.decorator_list)}
+    assert len(kernels) > 15
+    for function in functions:
+        called = {n.func.id for n in ast.walk(function) if isinstance(n, ast.Call) and hasattr(n.func, "id")}
+        assert not called & kernels, function.name
+
+
 @pytest.mark.parametrize("code", ["import imine; imine.__all__", "import imine._cli"])
 def test_import_loads_nothing_heavy(code: str) -> None:
     heavy = "numba", "torch", "transformers", "deepspeed", "scipy.stats"

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from imine_kernels.jit import kernel
+from imine_kernels.jit import helper, kernel
 
 # Columns that are compared at once, without a branch: most of them are below the least of the heap.
 _STRIDE = 64
 
 
 # A sum over a slice is done with vector instructions; indices that could be negative, or a branch, prevent that.
-@kernel
+@helper
 def _any_above(line, least):
     above = 0
     for i in range(line.size):
@@ -23,7 +23,7 @@ def _any_above(line, least):
     return above > 0
 
 
-@kernel
+@helper
 def _any_above_each(line, leasts):
     above = 0
     for i in range(line.size):
@@ -31,7 +31,7 @@ def _any_above_each(line, leasts):
     return above > 0
 
 
-@kernel
+@helper
 def _sink(values, positions, value, position):
     """Replace the first of a heap and restore its order."""
     size, hole = values.size, 0
@@ -95,7 +95,7 @@ def take_columns(products, first, low, high, values, positions):
                     leasts[column] = values[column, 0]
 
 
-@kernel
+@helper
 def squared_distance(a, b):
     """Squared Euclidean distance of two float32 vectors, from their differences in float64."""
     total = 0.0
@@ -105,7 +105,7 @@ def squared_distance(a, b):
     return total
 
 
-@kernel
+@helper
 def _insert(nearest, places, distance, place):
     """Put a candidate where it belongs by distance, then position; the last falls out."""
     at = nearest.size
@@ -142,7 +142,7 @@ def settle(queries, references, margin, values, positions, distances, places, un
             distances[row, rank] = np.sqrt(distances[row, rank])
 
 
-@kernel
+@helper
 def _root(parents, i):
     while parents[i] != i:
         parents[i] = parents[parents[i]]
@@ -150,7 +150,7 @@ def _root(parents, i):
     return i
 
 
-@kernel
+@helper
 def _cosine(a, b):
     product, squares_a, squares_b = 0.0, 0.0, 0.0
     for i in range(a.size):
