@@ -19,6 +19,8 @@ def assert_rule_close(
     *,
     rtol: float = 1e-6,
     se: float = 0.0,
+    drop_incomplete: bool = False,
+    allow_mismatch: bool = False,
 ) -> None:
     """Fail, with the table of what moved, unless a rule is the expected one or what runs give.
 
@@ -31,11 +33,12 @@ def assert_rule_close(
         expected: a rule, its name or its file; or runs: a frame, or a file whose name ends in ``.parquet``.
         rtol: allowed change as a share of the coefficient.
         se: allowed change in standard errors.
+        drop_incomplete, allow_mismatch: for runs, as for :func:`imine.check_rule`.
 
     Raises:
         AssertionError: they differ; the message is the table.
         ImineError: the comparison cannot be made, e.g. no such file, or runs made in another way.
-        TypeError: ``expected`` is of another kind.
+        TypeError: ``rule`` or ``expected`` is of another kind.
         ValueError: a tolerance that is negative or not finite.
 
     Examples:
@@ -67,13 +70,17 @@ def assert_rule_close(
     from imine.rules import Rule, check_rule, compare_coefficients, load_rule
 
     __tracebackhide__ = True
+    if not isinstance(rule, Rule | str | Path):
+        raise TypeError(f"rule must be a rule, its name or file; got {type(rule).__name__}")
     if not isinstance(expected, Rule | pl.DataFrame | str | Path):
         kind = type(expected).__name__
         raise TypeError(f"expected must be a rule, its name or file, or runs (frame or .parquet); got {kind}")
     if isinstance(expected, pl.DataFrame) or (
         not isinstance(expected, Rule) and str(expected).endswith(".parquet")
     ):
-        check = check_rule(rule, expected, rtol=rtol, se=se)
+        check = check_rule(
+            rule, expected, rtol=rtol, se=se, drop_incomplete=drop_incomplete, allow_mismatch=allow_mismatch
+        )
     else:
         found = rule if isinstance(rule, Rule) else load_rule(rule)
         held = expected if isinstance(expected, Rule) else load_rule(expected)

@@ -23,6 +23,8 @@ def listing(context: typer.Context) -> None:
     for entry in list_rules():
         rule = entry.rule
         held_out = "–" if rule.held_out is None else f"{rule.held_out.press_r2:.2f}"
+        if rule.held_out is not None and rule.choice is not None and rule.choice.saw_losses:
+            held_out += " (terms chosen before)"
         origin = rule.provenance.source or (
             f"study {rule.provenance.study}" if rule.provenance.study else "–"
         )

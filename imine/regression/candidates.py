@@ -91,15 +91,45 @@ def _by_pattern(frame: pl.DataFrame) -> list[str]:
     return [name for name in names if find_column(name) is not None]
 
 
+def eligible(frame: pl.DataFrame, candidates: Candidates, settings: ChoiceSettings) -> Candidates:
+    """The candidates that a search may take, before incomplete runs are looked for: none that is forced out, and none
+    that has one value in all runs that have it.
+
+    Raises:
+        RegressionError: a forced term is no candidate, or none is left.
+    """
+    forced = (*settings.forced_in, *settings.forced_out)
+    if unknown := [name for name in forced if name not in candidates.terms]:
+        raise RegressionError(
+            f"forced terms that are not among the candidates: {', '.join(unknown)}. "
+            f"The candidates are: {', '.join(candidates.terms)}."
+        )
+    left = [name for name in candidates.terms if name not in settings.forced_out]
+    same = [
+        name
+        for name in left
+        if name in frame.columns
+        and name not in settings.forced_in
+        and frame[name].drop_nulls().n_unique() <= 1
+    ]
+    if len(same) == len(left):
+        raise RegressionError(
+            f"no candidate is left to choose among; the same in all runs: {', '.join(same)}"
+        )
+    notes = (f"The same in all runs, and so no candidates: {', '.join(same)}.",) if same else ()
+    kept = tuple(name for name in left if name not in same)
+    return replace(candidates, terms=kept, tried=kept, notes=(*candidates.notes, *notes))
+
+
 def choose_among(
     data: RunData, candidates: Candidates, settings: ChoiceSettings
 ) -> tuple[RunData, Choice, Candidates]:
     """Choose terms by the losses.
 
-    Candidates that are forced out, and those that are the same in all runs, are set aside first.
+    Candidates that are the same in all runs are set aside first; see :func:`eligible` for those forced out.
 
     Args:
-        data: the runs with every candidate.
+        data: the runs with every eligible candidate.
         candidates: the candidates and how they were settled.
         settings: how to choose.
 
@@ -109,25 +139,20 @@ def choose_among(
     Raises:
         RegressionError: what :func:`imine.regression.choosing.choose_terms` raises, or no term was chosen.
     """
-    unknown = [name for name in (*settings.forced_in, *settings.forced_out) if name not in data.names]
-    if unknown:
-        raise RegressionError(
-            f"forced terms that are not among the candidates: {', '.join(unknown)}. "
-            f"The candidates are: {', '.join(data.names)}."
-        )
     constant = _constant(data, settings)
-    tried = [name for name in data.names if name not in (*constant, *settings.forced_out)]
+    tried = [name for name in data.names if name not in constant]
     if not tried:
         raise RegressionError(
             f"no candidate is left to choose among; the same in all runs: {', '.join(constant)}"
         )
     notes = [f"The same in all runs, and so no candidates: {', '.join(constant)}."] if constant else []
-    data = data.only(tried)
+    given, data = data.names, data.only(tried)
     choice = choose_terms(data.X, data.y, tried, replace(settings, forced_out=()))
     if not choice.terms:
         raise RegressionError(_none_chosen(choice))
     record = choice_record(choice, settings)
-    return data, choice, Candidates(choice.terms, tuple(tried), record, (*candidates.notes, *notes))
+    # All that were given: which runs are complete was settled by them, and a refit must find the same runs.
+    return data, choice, Candidates(choice.terms, tuple(given), record, (*candidates.notes, *notes))
 
 
 def _constant(data: RunData, settings: ChoiceSettings) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 
 from imine.progress import Progress, SilentProgress
-from imine.regression.candidates import candidates_of
+from imine.regression.candidates import candidates_of, eligible
 from imine.regression.choosing.settings import ChoiceSettings
 from imine.regression.fit_settings import FitSettings
 from imine.regression.held_out_by import SchemeAsked
@@ -146,6 +146,8 @@ def fit_runs(
     frame, stored = load_runs(runs)
     others = [settings.target, *([settings.weights] if settings.weights else [])]
     candidates = candidates_of(frame, settings.terms, others)
+    if settings.choose is not None:
+        candidates = eligible(frame, candidates, settings.choose)
     data = prepare(
         frame,
         candidates.terms,
@@ -154,10 +156,24 @@ def fit_runs(
         drop_incomplete=settings.drop_incomplete,
         also_complete=[name for name in also_complete if name in frame.columns],
     )
+    candidates = replace(candidates, notes=(*candidates.notes, *_repeats_note(data)))
     facts = {**(stored if metadata is None else metadata), "runs_sha256": runs_sha256(frame)}
     found = compute(data, candidates, settings, facts, progress or SilentProgress())
     beside = None if isinstance(runs, pl.DataFrame) else Path(runs).parent / "reference.npz"
     return replace(found, rule=remember_reference(found.rule, beside))
+
+
+def _repeats_note(data: RunData) -> tuple[str, ...]:
+    import numpy as np
+
+    repeated = len(data.X) - len(np.unique(data.X, axis=0))
+    if not repeated:
+        return ()
+    return (
+        f"{repeated} of {len(data.X)} runs repeat the indicator means of another, as other seeds of one subset do: "
+        "left-out errors by single runs or folds, shuffles and resamples take them for independent and look too "
+        "good. Hold out by a column that names the subset (--validate column:NAME), or fit the means of the repeats.",
+    )
 
 
 def prepare_runs(

@@ -153,7 +153,9 @@ class OlsResults:
 
         Args:
             X: shape (rows, terms), without the column of ones.
-            interval: ``mean`` for the expected value, ``observation`` for a new run, with its own error.
+            interval: ``mean`` for the expected value, ``observation`` for a new run, with its own error: that one has
+                the variance ``sigma**2`` for every run also where the covariance is a robust one, and with few clusters
+                the quantile of their few degrees of freedom makes the interval very wide.
             level: confidence level, between 0 and 1.
             weights: of the new runs, one for all or shape (rows,), in the unit of the fit's weights; only
                 ``observation`` uses them: a new run's error has the variance ``sigma**2 / weight``.

@@ -297,6 +297,8 @@ def _compare_making(rule: Rule, found: Rule, is_frame: bool, allow: bool) -> tup
 
 def _in_words(rule: Rule, runs: str = "") -> str:
     held_out = "no held-out error" if rule.held_out is None else f"PRESS R2 {rule.held_out.press_r2:.3f}"
+    if rule.held_out is not None and rule.choice is not None and rule.choice.saw_losses:
+        held_out += " (terms not chosen anew)"
     return f"{rule.name}, {or_dash(rule.n_runs, 'd')} runs{runs}, {held_out}"
 
 

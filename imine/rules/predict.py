@@ -123,7 +123,29 @@ def _half_widths(rule: Rule, X: Array, level: float) -> tuple[Array, Array]:
     assert rule.df_resid is not None
     assert rule.sigma is not None
     V = np.array(rule.covariance, dtype=np.float64)
-    variance = V[0, 0] + 2.0 * (X @ V[0, 1:]) + np.einsum("ij,jk,ik->i", X, V[1:, 1:], X, optimize=True)
+    centre, level_variance = _centre(rule, V)
+    D = X - centre
+    variance = level_variance + np.einsum("ij,jk,ik->i", D, V[1:, 1:], D, optimize=True)
+    if not centre.any():
+        variance = variance + 2.0 * (X @ V[0, 1:])
     variance = np.maximum(variance, 0.0)
     quantile = float(student.isf((1.0 - level) / 2.0, rule.df_resid))
     return quantile * np.sqrt(variance), quantile * np.sqrt(variance + rule.sigma**2)
+
+
+def _centre(rule: Rule, V: Array) -> tuple[Array, float]:
+    """Where a set's level has no covariance with the coefficients, and its variance there: the means of the runs.
+
+    About zero the variances of terms far from it would cancel to nothing. A covariance that is not that of least
+    squares about the known means is taken as it stands, about zero.
+    """
+    zero = np.zeros(len(rule.terms))
+    means = np.array([np.nan if term.fitted is None else term.fitted.mean for term in rule.terms])
+    if rule.n_runs is None or rule.sigma is None or not np.isfinite(means).all():
+        return zero, float(V[0, 0])
+    level, cross = rule.sigma**2 / rule.n_runs, -V[1:, 1:] @ means
+    spread = np.sqrt(V[0, 0] * np.diag(V)[1:])
+    same = np.isclose(V[0, 0], level - means @ cross, rtol=1e-6) and np.all(
+        abs(V[0, 1:] - cross) <= 1e-6 * spread
+    )
+    return (means, level) if same else (zero, float(V[0, 0]))

@@ -102,7 +102,11 @@ def _by_kernel(problem: Problem, settings: ChoiceSettings, rows: Indices, respon
     back = np.argsort(order)
     slopes = scaled[:, 1:][:, back] / np.where(problem.lengths > 0, problem.lengths, 1.0)
     intercept = scaled[:, 0] + problem.level - slopes @ problem.centre
-    return Refits(np.column_stack([intercept, slopes]), chosen[:, back], dependent[:, back], exact)
+    coefficients, dependent = np.column_stack([intercept, slopes]), dependent[:, back]
+    # A resample that does not tell a forced term from the others has no fit: it failed, and is no zero.
+    undetermined = np.asarray(dependent[:, list(forced)].any(axis=1))
+    coefficients[undetermined] = np.nan
+    return Refits(coefficients, chosen[:, back] & ~undetermined[:, None], dependent, exact)
 
 
 def _rules(problem: Problem, settings: ChoiceSettings, order: Indices, m: int) -> Any:
