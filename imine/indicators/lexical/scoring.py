@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
-from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -25,7 +24,9 @@ SPLITTER = "imine-words"
 SPLITTER_VERSION = 1
 
 # Rows whose quantities, or whose joined texts, are held at once: what bounds the memory beside the result.
-_ROWS_AT_ONCE = 1 << 16
+_ROWS_AT_ONCE = 1 << 17
+_SMALLEST_SLICE = 1 << 14
+_REASONS_AT_ONCE = 1000
 _WHAT: dict[Side, str] = {"output": "response", "input": "prompt", "both": "example"}
 
 
@@ -67,16 +68,30 @@ def measure_text(
     if "copied_share" in formulas and (prompt is None or len(prompt) != len(text)):
         raise ValueError("copied_share needs the prompts, as many as there are texts")
     passes = dict.fromkeys(["words", *(p for f in formulas.values() for p in f.passes)])
-    parts = []
-    with ThreadPoolExecutor(checked_threads(threads)) as pool:
-        for start in range(0, max(len(text), 1), _ROWS_AT_ONCE):
-            rows = slice(start, start + _ROWS_AT_ONCE)
-            beside = None if prompt is None else prompt[rows]
-            quantities = measure_column(text[rows], passes, parameters, prompt=beside, threads=threads)
-            reasons = _Reasons(quantities["words"], what)
-            made = partial(_column, quantities=quantities, parameters=parameters, reasons=reasons)
-            parts.append(pl.DataFrame(chain.from_iterable(pool.map(made, formulas, formulas.values()))))
-    return pl.concat(parts)
+    workers = checked_threads(threads)
+    size = _slice_rows(len(text), workers)
+    # Slices are handed to threads whole, columns and reasons included; what is left for one is split in blocks.
+    inner = 1 if len(text) > size else workers
+
+    def work(start: int) -> pl.DataFrame:
+        rows = slice(start, start + size)
+        beside = None if prompt is None else prompt[rows]
+        quantities = measure_column(text[rows], passes, parameters, prompt=beside, threads=inner)
+        reasons = _Reasons(quantities["words"], what)
+        columns = (_column(name, f, quantities, parameters, reasons) for name, f in formulas.items())
+        return pl.DataFrame(chain.from_iterable(columns))
+
+    with ThreadPoolExecutor(workers) as pool:
+        try:
+            return pl.concat(pool.map(work, range(0, max(len(text), 1), size)))
+        except BaseException:  # an interrupt by the user must not wait for all rows
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _slice_rows(n_rows: int, workers: int) -> int:
+    """Rows of a slice: a few slices for each thread, none so small that its columns cost more than its text."""
+    return min(max(-(-n_rows // (4 * workers)), _SMALLEST_SLICE), _ROWS_AT_ONCE)
 
 
 def _formula(measure: str) -> Formula:
@@ -121,11 +136,17 @@ class _Reasons:
         if not absent.any():
             return pl.Series([None], dtype=pl.String).new_from_index(0, len(absent))
         words, what = self._words, self._what
-        short = np.unique(words[absent & (words >= 0) & (words < least)])
+        # Every number below the least, unless there are more of them than a text is likely to need.
+        short = (
+            np.arange(least)
+            if least <= _REASONS_AT_ONCE
+            else np.unique(words[(words >= 0) & (words < least)])
+        )
         reasons = [f"{what} has {n} word{'' if n == 1 else 's'}, fewer than {least}" for n in short]
         reasons += [f"{what} is null", otherwise.format(what=what)]
+        place = words if least <= _REASONS_AT_ONCE else np.searchsorted(short, words)
         other = np.where(words < 0, len(short), len(short) + 1)
-        number = np.where((words >= 0) & (words < least), np.searchsorted(short, words), other)
+        number = np.where((words >= 0) & (words < least), place, other)
         return pl.Series(reasons).gather(_masked("number", number.astype(np.uint32), ~absent))
 
 
