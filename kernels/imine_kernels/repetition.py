@@ -104,15 +104,14 @@ def _duplicate_characters(positions, classes, found, n, before, seen, n_classes)
 @helper
 def _top_characters(positions, classes, found, n, before, counts, n_classes):
     """Characters of the most frequent n-gram, its spaces included, times its count; of equals the first."""
-    best, at = 1, 0
+    best, top = 1, -1
     for number in range(n_classes):
         if counts[number] > best:
-            best, at = counts[number], -1 - number
-    if at < 0:
-        wanted, k = -1 - at, 0
-        while classes[k] != wanted:
-            k += 1
-        at = positions[k]
+            best, top = counts[number], number
+    k = 0
+    while top >= 0 and classes[k] != top:
+        k += 1
+    at = positions[k] if top >= 0 else 0
     return best * (before[at + n] - before[at] + n - 1)
 
 
@@ -173,6 +172,24 @@ def measure_repetition(
                     top[row, n - 2] = _top_characters(positions, classes, found, n, before, grams, n_classes)
 
 
+@helper
+def _slot_of(slots, mask, word):
+    """Where a hash stands in a table, or the free slot that it would take."""
+    slot = word & mask
+    while (slots[slot] != _ZERO) & (slots[slot] != word):
+        slot = (slot + _ONE) & mask
+    return slot
+
+
+@helper
+def _count_known(slots, mask, hash_of, first, stop):
+    """How many of the hashes from ``first`` to ``stop`` are in a table."""
+    total = 0
+    for k in range(first, stop):
+        total += np.int64(slots[_slot_of(slots, mask, hash_of[k])] == hash_of[k])
+    return total
+
+
 @kernel
 def count_members(
     hashes: NDArray[np.uint64],
@@ -195,14 +212,7 @@ def count_members(
         ulongs_at(address_of(hashes)),
     )
     for row in range(rows):
-        total = 0
-        for k in range(offsets[row], offsets[row + 1]):
-            word = hash_of[k]
-            slot = word & mask
-            while (slots[slot] != _ZERO) & (slots[slot] != word):
-                slot = (slot + _ONE) & mask
-            total += np.int64(slots[slot] == word)
-        found[row] = total
+        found[row] = _count_known(slots, mask, hash_of, offsets[row], offsets[row + 1])
 
 
 @kernel
@@ -235,17 +245,7 @@ def count_copied(
             size *= 2
         for k in range(size):
             slots[k] = _ZERO
-        mask, total = np.uint64(size - 1), 0
+        mask = np.uint64(size - 1)
         for k in range(other_offsets[row], other_offsets[row + 1]):
-            word = other[k]
-            slot = word & mask
-            while (slots[slot] != _ZERO) & (slots[slot] != word):
-                slot = (slot + _ONE) & mask
-            slots[slot] = word
-        for k in range(offsets[row], offsets[row + 1]):
-            word = hash_of[k]
-            slot = word & mask
-            while (slots[slot] != _ZERO) & (slots[slot] != word):
-                slot = (slot + _ONE) & mask
-            total += np.int64(slots[slot] == word)
-        found[row] = total
+            slots[_slot_of(slots, mask, other[k])] = other[k]
+        found[row] = _count_known(slots, mask, hash_of, offsets[row], offsets[row + 1])
