@@ -20,7 +20,7 @@ from imine.errors import MissingExtraError, ModelNotFoundError, StudyChangedErro
 from imine.indicators.models import LoadedModel, load_causal_lm
 from imine.progress import SilentProgress
 from imine.study import load_study, run_study, study_status
-from imine.study import run as study_run
+from imine.study import trial
 from imine.study.evaluate import Evaluation
 from imine.study.ledger import Ledger, locked, read_ledger
 from imine.study.table import subset_means
@@ -370,7 +370,7 @@ def test_before_the_baseline_another_recipe_takes_the_place_of_the_first(
 ) -> None:
     file = make_folder(tmp_path / "early")
     with monkeypatch.context() as patched:
-        patched.setattr(study_run, "evaluate", broken_after(0))
+        patched.setattr(trial, "evaluate", broken_after(0))
         with pytest.raises(StudyError, match="the base model: the loss on evaluation set one is nan"):
             go(file, lm)
     file.write_text(STUDY.replace("seed = 5", "seed = 6").replace("subsets = 4", "subsets = 1"))
@@ -396,7 +396,7 @@ def test_a_loss_that_is_no_number_names_run_and_set(
     tmp_path: Path, lm: LoadedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = make_folder(tmp_path / "diverged")
-    monkeypatch.setattr(study_run, "evaluate", broken_after(3))
+    monkeypatch.setattr(trial, "evaluate", broken_after(3))
     with pytest.raises(StudyError, match="run 0: the loss on evaluation set two is nan; lower learning_rate"):
         go(file, lm)
     assert study_status(load_study(file)).done == 0

@@ -38,7 +38,17 @@ class Subset:
     @property
     def sha256(self) -> str:
         """Hash of the ids in their order, 16 hexadecimal digits."""
-        return hashlib.sha256("\n".join(self.ids).encode()).hexdigest()[:16]
+        return rows_sha256(self.ids)
+
+
+def rows_sha256(ids: Sequence[str]) -> str:
+    """Hash of row ids in their order, 16 hexadecimal digits.
+
+    Examples:
+        >>> rows_sha256(["a", "b"]) == rows_sha256(["b", "a"])
+        False
+    """
+    return hashlib.sha256("\n".join(ids).encode()).hexdigest()[:16]
 
 
 def draw_subset(

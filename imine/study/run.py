@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,16 +12,16 @@ import polars as pl
 from imine.errors import StudyError
 from imine.files import replace_file
 from imine.indicators.templates import TEMPLATES, EncodedExample, encode_examples
-from imine.progress import Progress, SilentProgress, format_seconds
+from imine.progress import Progress, SilentProgress
 from imine.study.config import FinetuneConfig, Study, recipe_sha256
 from imine.study.design import Subset, design_frame, draw_subset
-from imine.study.evaluate import Evaluation, evaluate, pooled_loss
-from imine.study.finetune import finetuned
 from imine.study.ledger import Ledger, check_recipe, check_rows, locked, read_ledger
-from imine.study.machine import all_versions, check_needs, machine_record, set_threads
+from imine.study.machine import all_versions, check_needs, set_threads
 from imine.study.pools import StudyData, load_data
 from imine.study.scoring import Scorer, ScoresLike, default_scorer
+from imine.study.sweep import Job, run_jobs
 from imine.study.table import runs_frame, write_parquet
+from imine.study.trial import Trainer
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,12 +106,10 @@ class _Runner:
     study: Study
     folder: Path
     say: Progress
-    lm: Any
+    trainer: Trainer
     subsets: list[Subset]
     ledger: Ledger
     scores: ScoresLike
-    train_sets: dict[str, EncodedExample]
-    eval_sets: dict[str, list[EncodedExample]]
 
     @classmethod
     def prepare(cls, study: Study, folder: Path, lm: Any, scorer: Scorer | None, say: Progress) -> _Runner:
@@ -131,83 +127,18 @@ class _Runner:
         scorer = scorer or default_scorer(study, data.candidates, folder, say)
         scores = scorer(drawn.drop("pool"))
         replace_file(folder / "scores.parquet", scores.write)
-        return cls(study, folder, say, lm, subsets, ledger, scores, encoded, evals)
+        trainer = Trainer(lm, study.config.finetune, encoded, evals)
+        return cls(study, folder, say, trainer, subsets, ledger, scores)
 
     def go(self, after_run: Callable[[int], None] | None) -> None:
-        if self.ledger.baseline is None:
-            self.say.note("evaluating the base model")
-            self.ledger.append({"kind": "baseline", **self._evaluate(self.lm.model, None)})
-        done, total = self.ledger.runs, len(self.subsets)
-        self.say.start("study", total, "runs", done=len(done))
-        fresh, began = 0, time.monotonic()
-        for subset in self.subsets:
-            if subset.run in done:
-                continue
-            record = self._run(subset)
-            self.ledger.append(record)
+        def recorded(record: Mapping[str, Any]) -> None:
             self.write_runs()
-            fresh += 1
-            left = (time.monotonic() - began) / fresh * (total - len(done) - fresh)
-            self.say.note(self._line(record, left))
-            self.say.advance(1)
             if after_run:
-                after_run(subset.run)
-        self.say.finish()
+                after_run(record["run"])
+
+        jobs = [Job(s.run, s.ids, s.seed, {"weights": s.weights, "counts": s.counts}) for s in self.subsets]
+        run_jobs(jobs, self.trainer, self.ledger, progress=self.say, after_job=recorded)
         self.write_runs()
-
-    def _run(self, subset: Subset) -> dict[str, Any]:
-        settings, examples = self.study.config.finetune, [self.train_sets[id] for id in subset.ids]
-        pad_id = self.lm.tokenizer.pad_token_id
-        with finetuned(self.lm.model, examples, settings, seed=subset.seed, pad_id=pad_id) as tuned:
-            evaluation = self._evaluate(tuned.model, subset.run)
-            return {
-                "kind": "run",
-                "run": subset.run,
-                "seed": subset.seed,
-                "n_examples": len(examples),
-                "rows_sha256": subset.sha256,
-                "weights": subset.weights,
-                "counts": subset.counts,
-                "steps": len(tuned.losses),
-                "tokens": tuned.tokens,
-                "response_tokens": tuned.response_tokens,
-                "padded_tokens": tuned.padded_tokens,
-                "train_losses": list(tuned.losses),
-                "seconds_train": tuned.seconds,
-                **evaluation,
-            }
-
-    def _evaluate(self, model: Any, run: int | None) -> dict[str, Any]:
-        settings, began = self.study.config.finetune, time.monotonic()
-        results = {
-            name: evaluate(
-                model,
-                rows,
-                pad_id=self.lm.tokenizer.pad_token_id,
-                micro_tokens=settings.micro_tokens,
-                dtype=settings.dtype,
-            )
-            for name, rows in self.eval_sets.items()
-        }
-        _check_finite(results, run)
-        return {
-            "loss": pooled_loss(list(results.values())),
-            "evaluation": {name: _evaluation_record(result) for name, result in results.items()},
-            "seconds_evaluate": time.monotonic() - began,
-            **machine_record(model),
-        }
-
-    def _line(self, record: Mapping[str, Any], left: float) -> str:
-        baseline = self.ledger.baseline
-        assert baseline is not None
-        sets = ", ".join(f"{name} {part['loss']:.4f}" for name, part in record["evaluation"].items())
-        seconds = record["seconds_train"] + record["seconds_evaluate"]
-        return (
-            f"run {record['run'] + 1} of {len(self.subsets)}: "
-            f"loss {baseline['loss']:.4f} -> {record['loss']:.4f} ({sets}); "
-            f"{record['response_tokens']:,} response tokens, {format_seconds(seconds)}; "
-            f"{format_seconds(left)} left"
-        )
 
     def write_runs(self) -> None:
         """Make ``runs.parquet`` anew from the ledger and the scores."""
@@ -230,7 +161,7 @@ class _Runner:
                 "recipe_sha256": study["recipe_sha256"],
                 "subsets": len(self.subsets),
                 "finished": len(runs),
-                "evaluation_sets": list(self.eval_sets),
+                "evaluation_sets": list(self.trainer.evaluation),
                 "pools": [pool.name for pool in self.study.config.pools],
                 "devices": sorted({run["device"] for run in runs.values()}),
             },
@@ -302,16 +233,3 @@ def _encode(lm: Any, rows: pl.DataFrame, settings: FinetuneConfig) -> list[Encod
     return encode_examples(
         lm.tokenizer, TEMPLATES[settings.template], *texts, max_tokens=settings.max_tokens, add_eos=True
     )
-
-
-def _check_finite(results: Mapping[str, Evaluation], run: int | None) -> None:
-    what, advice = f"run {run}", "lower learning_rate, and name another folder with out or --out"
-    if run is None:
-        what, advice = "the base model", "check its weights, and finetune.dtype"
-    for name, result in results.items():
-        if not math.isfinite(result.loss):
-            raise StudyError(f"{what}: the loss on evaluation set {name} is {result.loss}; {advice}")
-
-
-def _evaluation_record(result: Evaluation) -> dict[str, Any]:
-    return {"loss": result.loss, "sums": result.sums.tolist(), "tokens": result.tokens.tolist()}
