@@ -1,7 +1,7 @@
 """Instruction mining: score instruction data, fit a rule for its quality, choose what to train on.
 
-The public names are loaded on first use: importing ``imine`` loads neither numba nor torch. It loads polars, to which
-it adds the expressions ``pl.col(...).imine``.
+The public names are loaded on first use: importing ``imine`` loads neither numba nor torch nor polars, to which
+it adds the expressions ``pl.col(...).imine`` when a program imports that.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from imine import expressions as expressions  # registers pl.Expr.imine
+from imine._with_polars import register_with_polars
 
 if TYPE_CHECKING:
     from imine.indicators.plugins import Missing, indicator
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from imine.selection import Selection, select
 
 __version__ = "0.1.0"
+
+register_with_polars()
 
 _HOMES = {
     "read": "imine.records",

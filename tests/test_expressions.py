@@ -85,3 +85,19 @@ def test_importing_registers_them_without_numba() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
     assert imine.expressions.ImineExpressions.hdd.__doc__
+
+
+@pytest.mark.parametrize(
+    "imports",
+    ["import imine, polars as pl", "import polars as pl, imine", "import polars as pl; import imine.files"],
+)
+def test_registered_in_any_order_of_imports(imports: str) -> None:
+    code = f"{imports}; print(pl.select(pl.lit('a b').imine.words()).item(), pl.__spec__.loader.name)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.stdout == "2 polars\n", done.stderr
+
+
+def test_importing_imine_leaves_polars_alone() -> None:
+    code = "import sys, imine; print([name for name in ('polars', 'numba', 'numpy') if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.stdout == "[]\n", done.stderr
