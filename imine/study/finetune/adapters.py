@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from imine.errors import StudyError
@@ -42,7 +43,10 @@ def with_adapters(base: Any, lora: LoraConfig, *, share: bool, in_place: bool = 
     )
     copied = _sharing_copy if share else copy.deepcopy
     try:
-        return peft.get_peft_model(base if in_place else copied(base), config)
+        with warnings.catch_warnings():
+            # peft uses what transformers is about to rename; nobody here can mend that.
+            warnings.simplefilter("ignore", FutureWarning)
+            return peft.get_peft_model(base if in_place else copied(base), config)
     except ValueError as error:
         reason = str(error).strip().splitlines()[0]
         raise StudyError(f"finetune.lora.targets: {reason}") from error

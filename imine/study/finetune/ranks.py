@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -141,6 +142,8 @@ def start_group(ranks: Ranks) -> Any:
     operators = getattr(deepspeed.ops, "__compatible_ops__", None)
     if isinstance(operators, dict):
         operators["deepspeed_shm_comm"] = False
+    # DeepSpeed's stage 3 calls what torch is about to rename; nobody here can mend that.
+    warnings.filterwarnings("ignore", category=FutureWarning, module=r"torch\.distributed\.c10d_logger")
     if not dist.is_initialized():
         backend = "nccl" if torch.cuda.is_available() else "gloo"
         if ranks.world == 1:
@@ -154,6 +157,13 @@ def start_group(ranks: Ranks) -> Any:
             f"this process is one of {dist.get_world_size()} ranks, and {ranks.world} were asked for"
         )
     return deepspeed
+
+
+def in_group() -> bool:
+    """Whether this process joined a group already."""
+    import torch.distributed as dist
+
+    return dist.is_initialized()
 
 
 def leave_group() -> None:

@@ -62,14 +62,14 @@ def save_finetuned(tuned: Finetuned, tokenizer: Any, out: Path, record: dict[str
 
 def _gathered(model: Any, ranks: Ranks, *, adapters_only: bool) -> dict[str, Any]:
     """Weights on the CPU of rank 0, one at a time where stage 3 spread them over the ranks."""
-    from deepspeed.zero import GatheredParameters
+    import deepspeed
 
     state = {}
     # Tied weights come once: the same parameter under its first name.
     for name, parameter in model.named_parameters():
         if adapters_only and not parameter.requires_grad:
             continue
-        with GatheredParameters([parameter], enabled=hasattr(parameter, "ds_id")):
+        with deepspeed.zero.GatheredParameters([parameter], enabled=hasattr(parameter, "ds_id")):
             if ranks.first:
                 state[name] = parameter.detach().cpu().clone()
     kept = model.state_dict().keys()

@@ -22,6 +22,7 @@ from imine.study.finetune.ranks import (
     Ranks,
     check_same,
     check_training,
+    in_group,
     launched_ranks,
     leave_group,
     start_group,
@@ -71,6 +72,7 @@ def finetune_records(
     model_path(settings.model)
     check_new(out)
     ranks = launched_ranks()
+    leave = not in_group()
     start_group(ranks)
     try:
         files = dict(content or {})
@@ -78,8 +80,21 @@ def finetune_records(
         work = _Single(records, dict(evaluation or {}), settings, seed, ranks, progress or SilentProgress())
         return work.go(out, files)
     finally:
-        if ranks.world > 1:
+        if leave and ranks.world > 1:
             leave_group()
+
+
+def encode_records(tokenizer: Any, rows: pl.DataFrame, settings: FinetuneConfig) -> list[EncodedExample]:
+    """Records as a recipe trains on them.
+
+    Args:
+        tokenizer: of transformers.
+        rows: ``instruction, input, output``.
+        settings: for the template and the longest example.
+    """
+    texts = [rows[column].to_list() for column in ("instruction", "input", "output")]
+    template = TEMPLATES[settings.template]
+    return encode_examples(tokenizer, template, *texts, max_tokens=settings.max_tokens, add_eos=True)
 
 
 class _Single:
@@ -98,9 +113,11 @@ class _Single:
         check_same(ranks, "data", [rows_sha256(self.rows["id"].to_list())])
         self.lm = self._load()
         check_same(ranks, "weights of the base model", [self.lm.sha256])
-        self.train = self._encode(self.rows)
+        self.train = self._encoded(self.rows)
         check_trainable(dict(zip(self.rows["id"], self.train, strict=True)))
-        self.sets = {name: self._encode(self._with_response(name, rows)) for name, rows in evaluation.items()}
+        self.sets = {
+            name: self._encoded(self._with_response(name, rows)) for name, rows in evaluation.items()
+        }
 
     def go(self, out: Path, content: dict[str, str]) -> dict[str, Any]:
         """Evaluate, train, evaluate, save."""
@@ -137,12 +154,8 @@ class _Single:
         on = "cpu" if zero_stage(self.settings) == 3 else str(self.ranks.device())
         return load_causal_lm(self.settings.model, on=on)
 
-    def _encode(self, rows: pl.DataFrame) -> list[EncodedExample]:
-        texts = (rows[column].to_list() for column in ("instruction", "input", "output"))
-        template = TEMPLATES[self.settings.template]
-        return encode_examples(
-            self.lm.tokenizer, template, *texts, max_tokens=self.settings.max_tokens, add_eos=True
-        )
+    def _encoded(self, rows: pl.DataFrame) -> list[EncodedExample]:
+        return encode_records(self.lm.tokenizer, rows, self.settings)
 
     def _baseline(self) -> dict[str, Evaluation]:
         """Evaluation of the base model; announces the training that comes next."""
