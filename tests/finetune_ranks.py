@@ -23,10 +23,7 @@ from tests.tiny import TEXT, save_llama
 EXAMPLES = 37
 CASES: dict[str, dict[str, Any]] = {
     **{f"zero {stage}": {"zero_stage": stage} for stage in range(4)},
-    "one micro-batch an example": {"zero_stage": 2, "micro_tokens": 1},
-    "offload": {"zero_stage": 3, "offload": ["optimizer", "parameters"]},
-    "lora, zero 0": {"lora": {"rank": 4}},
-    "lora, zero 3": {"lora": {"rank": 4}, "zero_stage": 3},
+    "lora, zero 3, offloaded": {"lora": {"rank": 4}, "zero_stage": 3, "offload": ["optimizer", "parameters"]},
 }
 
 
@@ -60,11 +57,10 @@ def main(folder: Path) -> None:
     if ranks.first:
         save_llama(folder / "base")
     ranks.collect(None)
-    for stage in (0, 3):
-        settings = SETTINGS.model_copy(update={"model": str(folder / "base"), "zero_stage": stage})
-        results[f"saved {stage}"] = finetune_records(
-            frame(9), folder / f"saved-{stage}", settings, evaluation={"held": frame(5, 20)}, seed=3
-        )
+    settings = SETTINGS.model_copy(update={"model": str(folder / "base"), "zero_stage": 3})
+    results["saved"] = finetune_records(
+        frame(9), folder / "saved", settings, evaluation={"held": frame(5, 20)}, seed=3
+    )
     if ranks.first:
         (folder / "results.json").write_text(json.dumps(results))
     leave_group()

@@ -137,6 +137,11 @@ def test_bfloat16_weights_only_where_the_json_asks_for_them() -> None:
             {},
             r"warmup is 0\.1 in the recipe",
         ),
+        (
+            {"optimizer": {"type": "AdamW", "params": {"amsgrad": True}}},
+            {},
+            r"optimizer\.params\.amsgrad stands there",
+        ),
         ({"fp16": {"enabled": True}}, {}, "fp16 is enabled there, but dtype"),
         ({"tensor_parallel": {"autotp_size": 2}}, {}, "tensor_parallel stands there"),
         ({"sequence_parallel_size": 2}, {}, "sequence_parallel_size is not 1"),

@@ -20,6 +20,8 @@ _OFFLOAD = {"optimizer": ("offload_optimizer", 1), "parameters": ("offload_param
 # DeepSpeed's schedulers and the schedules of a recipe that they stand for.
 _SCHEDULERS = {"WarmupLR": "constant", "WarmupDecayLR": "linear", "WarmupCosineLR": "cosine"}
 _SECTIONS = ("zero_optimization", "optimizer", "scheduler", "bf16", "fp16", "amp", "torch_autocast")
+# What torch's AdamW is told, and what says no more than that it is AdamW.
+_ADAMW = frozenset({"lr", "weight_decay", "betas", "eps", "torch_adam", "adam_w_mode"})
 # Ways to split a model or a text over ranks; the loss of a step counts on each rank having its own examples.
 _SPLITS = ("tensor_parallel", "pipeline", "expert_parallel")
 
@@ -157,6 +159,9 @@ def _misplaced(own: Mapping[str, Any], settings: FinetuneConfig) -> Iterator[str
     for key in ("train_micro_batch_size_per_gpu", "gradient_accumulation_steps"):
         if own.get(key, AUTO) != AUTO:
             yield f"{key} is {own[key]} there, but micro_tokens = {settings.micro_tokens} cuts micro-batches"
+    if own_adamw(settings) is not None:
+        for key in sorted({*_without_auto(_look(own, "optimizer.params") or {})} - _ADAMW):
+            yield f"optimizer.params.{key} stands there, but AdamW takes lr, betas, eps and weight_decay here"
     if scheduler := own.get("scheduler"):
         kind, warmup = scheduler.get("type"), settings.warmup
         same = _SCHEDULERS.get(kind) == settings.schedule or kind == AUTO

@@ -111,7 +111,7 @@ class _Single:
         self.settings, self.seed, self.ranks, self.say = settings, seed, ranks, progress
         self.rows = self._with_response("the data", records)
         check_same(ranks, "data", [rows_sha256(self.rows["id"].to_list())])
-        self.lm = self._load()
+        self.lm: Any = self._load()
         check_same(ranks, "weights of the base model", [self.lm.sha256])
         self.train = self._encoded(self.rows)
         check_trainable(dict(zip(self.rows["id"], self.train, strict=True)))
@@ -151,7 +151,9 @@ class _Single:
         from imine.indicators.models import load_causal_lm
 
         # Stage 3 takes the model apart on its way to the accelerators, which one of them need not hold.
-        on = "cpu" if zero_stage(self.settings) == 3 else str(self.ranks.device())
+        on = "cpu" if zero_stage(self.settings) == 3 else None
+        if on is None and self.ranks.world > 1:
+            on = str(self.ranks.device())
         return load_causal_lm(self.settings.model, on=on)
 
     def _encoded(self, rows: pl.DataFrame) -> list[EncodedExample]:
@@ -166,6 +168,7 @@ class _Single:
                 self.lm.model, [], self.settings, seed=0, pad_id=pad_id, ranks=self.ranks, in_place=True
             ) as base:
                 found = self._evaluate(base.model)
+            self.lm = None
             self.lm = self._load()
         elif self.sets:
             found = self._evaluate(self.lm.model)
