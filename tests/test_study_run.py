@@ -18,8 +18,9 @@ from typer.testing import CliRunner
 
 from imine.errors import MissingExtraError, ModelNotFoundError, StudyChangedError, StudyError
 from imine.indicators.models import LoadedModel, load_causal_lm
+from imine.indicators.templates import EncodedExample, encode_examples
 from imine.progress import SilentProgress
-from imine.study import load_study, run_study, study_status, trial
+from imine.study import load_study, run, run_study, study_status, trial
 from imine.study.evaluate import Evaluation
 from imine.study.ledger import Ledger, locked, read_ledger
 from imine.study.table import subset_means
@@ -399,6 +400,36 @@ def test_a_loss_that_is_no_number_names_run_and_set(
     with pytest.raises(StudyError, match="run 0: the loss on evaluation set two is nan; lower learning_rate"):
         go(file, lm)
     assert study_status(load_study(file)).done == 0
+
+
+def test_a_row_without_trainable_token_is_told_before_the_first_run(
+    tmp_path: Path, lm: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def last_is_empty(*args: Any, **more: Any) -> list[EncodedExample]:
+        encoded = encode_examples(*args, **more)
+        return [*encoded[:-1], EncodedExample(encoded[-1].prompt, [], 0)]
+
+    monkeypatch.setattr(run, "encode_examples", last_is_empty)
+    file = make_folder(tmp_path / "empty")
+    with pytest.raises(
+        StudyError, match=r"1 of \d+ examples have no trainable token, the first with the id "
+    ):
+        go(file, lm)
+    assert [r["kind"] for r in read_ledger(file.parent / "out" / "ledger.jsonl").records] == ["study"]
+
+
+def test_a_study_trains_adapters(tmp_path: Path, lm: LoadedModel, undisturbed: Path) -> None:
+    pytest.importorskip("peft")
+    file = make_folder(tmp_path / "lora")
+    file.write_text(
+        STUDY.replace("subsets = 4", "subsets = 1").replace("[finetune]", "[finetune]\nlora = { rank = 2 }")
+    )
+    runs, full = go(file, lm), pl.read_parquet(undisturbed / "out" / "runs.parquet")[:1]
+    assert runs["loss"].item() < runs["baseline_loss"].item() == full["baseline_loss"].item()
+    assert runs["loss"].item() != full["loss"].item()
+    file.write_text(file.read_text().replace("rank = 2", "rank = 3"))
+    with pytest.raises(StudyChangedError, match=r"finetune\.lora\.rank: 2 when it was started, now 3"):
+        go(file, lm)
 
 
 def test_threads_are_those_of_the_study(tmp_path: Path, lm: LoadedModel) -> None:

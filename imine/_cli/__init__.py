@@ -30,6 +30,8 @@ def _main(
     version: bool = typer.Option(
         False, "--version", callback=_version, is_eager=True, help="Print the version."
     ),
+    # The launcher of DeepSpeed puts it before the subcommand; LOCAL_RANK says the same.
+    local_rank: int = typer.Option(0, "--local_rank", "--local-rank", hidden=True),
 ) -> None:
     pass
 

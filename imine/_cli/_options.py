@@ -62,7 +62,7 @@ def read_pools(
     records = read_records(
         [str(sample_path())] if sample else list(pools or ()),
         format=format,
-        map=dict(_pair(item) for item in map or ()),
+        map=dict(pair(item) for item in map or ()),
         turns=turns,
         on_bad_row=on_bad_row,
     )
@@ -78,7 +78,12 @@ def read_pools(
     return records, progress, time.perf_counter() - start
 
 
-def _pair(item: str) -> tuple[str, str]:
+def pair(item: str) -> tuple[str, str]:
+    """Field and column of ``--map``.
+
+    Raises:
+        FormatError: it is not FIELD=COLUMN.
+    """
     field, equals, column = item.partition("=")
     if not equals:
         raise FormatError(f"--map takes FIELD=COLUMN, e.g. output=answer, not {item!r}")

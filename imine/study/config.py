@@ -17,6 +17,7 @@ from imine.indicators.models import is_model_name
 from imine.indicators.templates import TEMPLATES
 from imine.records.conversations import Turns
 from imine.records.layouts import parse_format
+from imine.study.deepspeed_json import conflicts, content_sha256, offload_faults, read_deepspeed_json
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 
@@ -27,6 +28,7 @@ _NOT_IN_RECIPE = (
     ("finetune", "model"),
     ("finetune", "micro_tokens"),
     ("finetune", "zero_stage"),
+    ("finetune", "offload"),
     ("finetune", "threads"),
 )
 
@@ -98,6 +100,22 @@ class DesignConfig(_Section):
     reference_rows: int = Field(default=2000, ge=1)
 
 
+class LoraConfig(_Section):
+    """Adapters that are trained in the place of the weights.
+
+    Attributes:
+        rank: of the two matrices of an adapter.
+        alpha: their product is scaled by ``alpha / rank``.
+        dropout: share of an adapter's inputs that is left out in training.
+        targets: names of the matrices that get one; ``all-linear`` for all but the output embedding.
+    """
+
+    rank: int = Field(default=16, ge=1)
+    alpha: float = Field(default=32.0, gt=0, allow_inf_nan=False)
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    targets: tuple[str, ...] = Field(default=("all-linear",), min_length=1)
+
+
 class FinetuneConfig(_Section):
     """The training recipe, the same for every subset.
 
@@ -113,7 +131,10 @@ class FinetuneConfig(_Section):
         schedule: ``cosine``, ``linear`` or ``constant`` after the warm-up.
         weight_decay: decoupled weight decay, on all parameters.
         clip: largest norm of a step's gradient.
+        lora: adapters in the place of all parameters.
         zero_stage: ZeRO stage of DeepSpeed.
+        offload: ``optimizer`` (stage 1 or more) and ``parameters`` (stage 3) that lie in the CPU's memory.
+        deepspeed: content of the user's own DeepSpeed JSON; in a study file its path, relative to it.
         dtype: ``float32``, or ``bfloat16`` for matrix products in bfloat16 with float32 weights.
         threads: CPU threads; torch's own choice where absent.
     """
@@ -129,7 +150,10 @@ class FinetuneConfig(_Section):
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
     weight_decay: float = Field(default=0.0, ge=0, allow_inf_nan=False)
     clip: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+    lora: LoraConfig | None = None
     zero_stage: Literal[0, 1, 2, 3] = 0
+    offload: tuple[Literal["optimizer", "parameters"], ...] = ()
+    deepspeed: dict[str, Any] | None = None
     dtype: Literal["float32", "bfloat16"] = "float32"
     threads: int | None = Field(default=None, ge=1)
 
@@ -139,6 +163,13 @@ class FinetuneConfig(_Section):
         if value not in TEMPLATES:
             raise ValueError(f"allowed: {', '.join(TEMPLATES)}")
         return value
+
+    @model_validator(mode="after")
+    def _agrees_with_deepspeed(self) -> FinetuneConfig:
+        faults = [f"deepspeed: {line}" for line in conflicts(self)]
+        if faults := faults or offload_faults(self):
+            raise ValueError("; ".join(faults))
+        return self
 
 
 class IndicatorsConfig(_Section):
@@ -205,6 +236,11 @@ class StudyConfig(_Section):
         for section, key in _NOT_IN_RECIPE:
             del whole[section][key]
         del whole["out"], whole["indicators"]
+        finetune = whole["finetune"]
+        own, lora = finetune.pop("deepspeed"), finetune.pop("lora")
+        # Without them, the recipe of a study that was started before there were these keys.
+        finetune |= {"deepspeed (content)": content_sha256(own)} if own is not None else {}
+        finetune |= {"lora": lora} if lora is not None else {}
         for item in (*whole["pools"], *whole["evaluation"]):
             del item["path"]
         # Pools are drawn from in the order of the file.
@@ -265,7 +301,19 @@ def load_study(path: str | Path) -> Study:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise StudyConfigError(f"{path}: not a readable TOML file: {error}") from error
     raw.setdefault("out", f"{path.stem}-out")
-    return Study(check_config(raw, str(path)), path)
+    return Study(check_config(_with_deepspeed_json(raw, path), str(path)), path)
+
+
+def _with_deepspeed_json(raw: dict[str, Any], path: Path) -> dict[str, Any]:
+    """The content of the DeepSpeed JSON in the place of its path."""
+    finetune = raw.get("finetune")
+    if not isinstance(finetune, dict) or not isinstance(finetune.get("deepspeed"), str):
+        return raw
+    try:
+        content = read_deepspeed_json(path.parent / finetune["deepspeed"])
+    except ValueError as error:
+        raise StudyConfigError(f"{path}: finetune.deepspeed: {error}") from error
+    return raw | {"finetune": finetune | {"deepspeed": content}}
 
 
 def check_config(raw: dict[str, Any], where: str = "study") -> StudyConfig:
@@ -292,6 +340,30 @@ def check_config(raw: dict[str, Any], where: str = "study") -> StudyConfig:
         return StudyConfig.model_validate(raw)
     except ValidationError as error:
         lines = [_describe(item) for item in error.errors()]
+        raise StudyConfigError("\n  ".join([f"{where}:", *lines])) from None
+
+
+def check_finetune(keys: dict[str, Any], where: str = "recipe") -> FinetuneConfig:
+    """Check a training recipe apart from a study.
+
+    Args:
+        keys: those of ``[finetune]``.
+        where: what the message names as the place.
+
+    Raises:
+        StudyConfigError: names every wrong key and what is allowed.
+
+    Examples:
+        >>> check_finetune({"epochs": 0})
+        Traceback (most recent call last):
+        ...
+        imine.errors.StudyConfigError: recipe:
+          finetune.epochs: input should be greater than or equal to 1 (given: 0)
+    """
+    try:
+        return FinetuneConfig.model_validate(keys)
+    except ValidationError as error:
+        lines = [_describe({**item, "loc": ("finetune", *item["loc"])}) for item in error.errors()]
         raise StudyConfigError("\n  ".join([f"{where}:", *lines])) from None
 
 

@@ -145,7 +145,8 @@ def check_recipe(ledger: Ledger, recipe: dict[str, Any], subsets: int, where: st
         raise StudyChangedError(
             "\n  ".join([f"{where} is not the study that {ledger.path} was started with:", *lines])
             + "\nPut the old values back, or name another folder with out or --out. What may change: more "
-            "design.subsets, the indicators, micro_tokens, zero_stage, the threads, and where files and models lie."
+            "design.subsets, the indicators, micro_tokens, zero_stage, offload, the threads, and where files and "
+            "models lie."
         )
 
 

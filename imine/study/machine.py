@@ -23,15 +23,17 @@ def check_needs(study: Study, *, load_model: bool, score_rows: bool) -> None:
         score_rows: whether imine's own indicators will be computed.
 
     Raises:
-        MissingExtraError: DeepSpeed, torch or transformers is not installed.
+        StudyError: a launcher started several ranks.
+        MissingExtraError: DeepSpeed, peft, torch or transformers is not installed.
         ModelNotFoundError: the base model or the encoder is not there.
     """
     from imine.indicators.models import check_extra, model_path
     from imine.indicators.score import check_models
-    from imine.study.finetune import check_training
+    from imine.study.finetune import check_alone, check_training
     from imine.study.scoring import score_settings
 
-    check_training()
+    check_alone("a study")
+    check_training(study.config.finetune.lora is not None)
     if load_model:
         check_extra("finetuning")
         model_path(study.resolve_model(study.config.finetune.model))

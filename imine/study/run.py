@@ -15,6 +15,7 @@ from imine.indicators.templates import TEMPLATES, EncodedExample, encode_example
 from imine.progress import Progress, SilentProgress
 from imine.study.config import FinetuneConfig, Study, recipe_sha256
 from imine.study.design import Subset, design_frame, draw_subset
+from imine.study.finetune import check_trainable
 from imine.study.ledger import Ledger, check_recipe, check_rows, locked, read_ledger
 from imine.study.machine import all_versions, check_needs, set_threads
 from imine.study.pools import StudyData, load_data
@@ -123,6 +124,7 @@ class _Runner:
         _write_design(design, folder / "design.parquet", ledger)
         drawn = data.candidates.join(design, on="id", how="semi", maintain_order="left")
         encoded = dict(zip(drawn["id"], _encode(lm, drawn, study.config.finetune), strict=True))
+        check_trainable(encoded)
         evals = {name: _encode(lm, rows, study.config.finetune) for name, rows in data.evaluation.items()}
         scorer = scorer or default_scorer(study, data.candidates, folder, say)
         scores = scorer(drawn.drop("pool"))

@@ -1,0 +1,131 @@
+"""``imine finetune`` in one process: what it writes, what it says, what it refuses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from click.testing import Result
+from typer.testing import CliRunner
+
+from imine._cli import app
+from imine.errors import FormatError, ModelNotFoundError, StudyConfigError, StudyError
+from tests.finetune_ranks import frame
+
+pytest.importorskip("deepspeed")
+
+STUDY = """
+name = "s"
+[[pools]]
+name = "a"
+path = "a.jsonl"
+[[evaluation]]
+name = "e"
+path = "e.jsonl"
+[design]
+subsets = 1
+examples = 1
+[finetune]
+model = "base"
+max_tokens = 64
+epochs = 3
+learning_rate = 5e-3
+"""
+
+
+def invoke(*arguments: Any) -> Result:
+    return CliRunner().invoke(app, ["finetune", *map(str, arguments)])
+
+
+@pytest.fixture
+def folder(tmp_path: Path, tiny_llama: Path) -> Path:
+    """Data, held-out data, and a study with its base model beside it."""
+    frame(9).write_ndjson(tmp_path / "data.jsonl")
+    frame(5, 20).write_ndjson(tmp_path / "held.out.jsonl")
+    (tmp_path / "study.toml").write_text(STUDY)
+    (tmp_path / "base").symlink_to(tiny_llama)
+    return tmp_path
+
+
+def test_a_model_by_the_recipe_of_a_study(folder: Path) -> None:
+    out = folder / "models" / "tuned"
+    arguments = [folder / "data.jsonl", "-o", out, "--study", folder / "study.toml", "--epochs", "2"]
+    done = invoke(*arguments, "--evaluate", folder / "held.out.jsonl", "--seed", "4")
+    assert done.exit_code == 0, done.output
+    record = json.loads((out / "finetune.json").read_text())
+    recipe = record["recipe"]
+    assert (recipe["epochs"], recipe["learning_rate"], recipe["batch_size"]) == (2, 5e-3, 8)
+    assert (record["seed"], record["steps"], record["ranks"]) == (4, 4, 1)
+    assert set(record["data"]["files"]) == {"data.jsonl", "held.out.jsonl"}
+    assert record["data"]["rows"] == 9
+    held = record["evaluation"]["held"]
+    assert f"held: loss {held['loss_before']:.4f} -> {held['loss']:.4f}" in done.stdout
+    assert held["loss"] < held["loss_before"]
+    assert {"model.safetensors", "config.json", "tokenizer.json"} <= {path.name for path in out.iterdir()}
+    # Where files lie is nobody's business.
+    assert str(folder) not in json.dumps(record)
+    with pytest.raises(StudyError, match=r"tuned is there already; name another folder"):
+        raise invoke(*arguments).exception or AssertionError
+    assert [path.name for path in out.parent.iterdir()] == ["tuned"]
+
+
+def test_options_of_adapters_and_of_deepspeed(folder: Path) -> None:
+    (folder / "ds.json").write_text('{"zero_optimization": {"stage": 1}, "gradient_clipping": "auto"}')
+    options = ["--model", folder / "base", "--lora-rank", "2", "--lora-targets", "q_proj, v_proj"]
+    options += ["--deepspeed", folder / "ds.json", "--offload", "optimizer", "--max-tokens", "64"]
+    done = invoke(folder / "data.jsonl", "-o", folder / "adapter", *options)
+    assert done.exit_code == 0, done.output
+    record = json.loads((folder / "adapter" / "finetune.json").read_text())
+    assert record["recipe"]["lora"] == {
+        "rank": 2,
+        "alpha": 32.0,
+        "dropout": 0.0,
+        "targets": ["q_proj", "v_proj"],
+    }
+    assert record["deepspeed"]["zero_optimization"]["stage"] == 1
+    assert record["deepspeed"]["zero_optimization"]["offload_optimizer"] == {"device": "cpu"}
+    assert record["trained_parameters"] == 2 * 2 * ((64 + 64) + (64 + 32))
+    assert "adapter of 9 rows" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "said"),
+    [
+        (
+            ["--epochs", "0"],
+            StudyConfigError,
+            r"finetune\.epochs: input should be greater than or equal to 1",
+        ),
+        (
+            ["--schedule", "cubic"],
+            StudyConfigError,
+            r"finetune\.schedule: .*'cosine', 'linear' or 'constant'",
+        ),
+        (["--deepspeed", "none.json"], StudyConfigError, r"--deepspeed: none\.json: not a readable JSON"),
+        (["--model", "no/such"], ModelNotFoundError, "no/such"),
+        (["--evaluate", "none.jsonl"], FormatError, r"none\.jsonl"),
+    ],
+)
+def test_faults_are_told_before_any_work(
+    folder: Path, options: list[str], error: type[Exception], said: str
+) -> None:
+    done = invoke(folder / "data.jsonl", "-o", folder / "tuned", "--model", folder / "base", *options)
+    with pytest.raises(error, match=said):
+        raise done.exception or AssertionError(done.output)
+    assert not (folder / "tuned").exists()
+
+
+def test_data_without_a_response_is_an_error(folder: Path) -> None:
+    frame(2).with_columns(output=pl.lit(" ")).write_ndjson(folder / "data.jsonl")
+    done = invoke(folder / "data.jsonl", "-o", folder / "tuned", "--model", folder / "base")
+    with pytest.raises(StudyError, match="the data: no row of 2 has a response"):
+        raise done.exception or AssertionError(done.output)
+
+
+def test_the_launcher_may_put_its_rank_before_the_command() -> None:
+    done = CliRunner().invoke(app, ["--local_rank=0", "finetune", "--help"])
+    assert done.exit_code == 0
+    assert "--zero-stage" in done.stdout
