@@ -164,6 +164,17 @@ def test_optimal_subsets_of_a_budget_of_tokens() -> None:
     assert len({len(rows) for rows in drawn.rows}) > 1
 
 
+def test_no_mean_of_an_optimal_design_is_over_hardly_any_rows() -> None:
+    # Rows of few words have no mtld, as short responses do not: the lower end of words would have none at all.
+    gone = SCORES.with_columns(mtld=pl.when(pl.col("output_words") > 20).then("mtld"))
+    present = set(gone.filter(pl.col("mtld").is_not_null())["id"])
+    drawn = draw_design(
+        config({"kind": "optimal", "subsets": 20, "examples": 24, "breadth": 1.0}), POOLS, scores=gone
+    )
+    shares = [len(present & set(subset.ids)) / 24 for subset in drawn.subsets]
+    assert 0.125 <= min(shares) < 0.5
+
+
 def test_a_breadth_that_the_candidates_cannot_give() -> None:
     wide = config({"kind": "optimal", "subsets": 4, "examples": 300, "breadth": 4.0})
     with pytest.raises(

@@ -20,6 +20,8 @@ _DIRECTIONS = 128
 _REFINED, _ROUNDS = 3, 4
 _DRAWS = 8
 _HALVINGS = 12
+# A mean over hardly any rows is noise, and one over none would be missing in the table of runs.
+_LEAST_PRESENT = 0.25
 # In units of the variance of single rows, so far below that of subset means that it only breaks the first ties.
 _RIDGE = 1e-4
 
@@ -59,7 +61,7 @@ def tilted(
     *,
     examples: int | None = None,
     response_tokens: int | None = None,
-    breadth: float = 2.0,
+    breadth: float = 4.0,
 ) -> Tilt:
     """The strongest allowed tilt in a direction.
 
@@ -109,7 +111,7 @@ def draw_optimal(
     *,
     examples: int | None = None,
     response_tokens: int | None = None,
-    breadth: float = 2.0,
+    breadth: float = 4.0,
     before: tuple[Rows, ...] = (),
 ) -> OptimalRows:
     """Draw the runs of an optimal design one after another; a longer design begins with the shorter one.
@@ -153,8 +155,9 @@ def draw_optimal(
     for mean in means:
         information += _square(mean)
     known = [_tilt(candidates, steering, d, size) for d in _directions(seed, k)]
+    known = [tilt for tilt in known if _enough(steering, tilt.shares)] or [_no_tilt(steering)]
     for run in range(len(rows), runs):
-        inverse: Array = np.linalg.inv(information)
+        inverse = np.linalg.inv(information).astype(np.float64)
         tilt = _best_tilt(candidates, steering, known, inverse, size)
         rows.append(_best_draw(candidates, steering, tilt, inverse, size, seed, run))
         means.append(steering.means(rows[-1]))
@@ -178,6 +181,20 @@ def _tilt(
     return tilted(candidates, steering, direction, **size)  # type: ignore[arg-type]
 
 
+def _no_tilt(steering: Steering) -> Tilt:
+    shares = np.full(len(steering.z), 1.0 / len(steering.z))
+    return Tilt(np.zeros(len(steering.names)), shares, steering.weighted_mean(shares))
+
+
+def _least_present(steering: Steering) -> Array:
+    least: Array = np.minimum(_LEAST_PRESENT, 0.5 * steering.present.mean(axis=0))
+    return least
+
+
+def _enough(steering: Steering, shares: Array) -> bool:
+    return bool(np.all(shares @ steering.present >= _least_present(steering)))
+
+
 def _gain(inverse: Array, mean: Array) -> float:
     x = np.append(1.0, mean)
     return float(x @ inverse @ x)
@@ -196,7 +213,8 @@ def _best_tilt(
         for _ in range(_ROUNDS):
             gradient = (inverse @ np.append(1.0, tilt.mean))[1:]
             further = _tilt(candidates, steering, gradient, size)
-            if _gain(inverse, further.mean) <= _gain(inverse, tilt.mean) * (1.0 + 1e-6):
+            better = _gain(inverse, further.mean) > _gain(inverse, tilt.mean) * (1.0 + 1e-6)
+            if not better or not _enough(steering, further.shares):
                 break
             tilt = further
         if _gain(inverse, tilt.mean) > _gain(inverse, best.mean):
@@ -215,15 +233,21 @@ def _best_draw(
 ) -> Rows:
     rng = generator(seed, run, "optimal")
     draws = [_draw(candidates, tilt.shares, size, rng) for _ in range(_DRAWS)]
-    gains = [_gain(inverse, steering.means(rows)) for rows in draws]
-    return draws[int(np.argmax(gains))]
+    return max(draws, key=lambda rows: _worth(steering, rows, inverse))
+
+
+def _worth(steering: Steering, rows: Rows, inverse: Array) -> float:
+    """The gain of a draw; below 0, and lowest for the draw that has least, where an indicator is in too few rows."""
+    lacking = float((steering.present[rows].mean(axis=0) / _least_present(steering)).min())
+    return _gain(inverse, steering.means(rows)) if lacking >= 0.5 else lacking - 1.0
 
 
 def _draw(
     candidates: Candidates, shares: Array, size: dict[str, float | None], rng: np.random.Generator
 ) -> Rows:
-    # The smallest of exponential times with these rates come in the order of weighted draws without replacement.
-    times = rng.standard_exponential(len(shares)) / np.maximum(shares, np.finfo(float).tiny)
+    # Exponential times with these rates come in the order of weighted draws without replacement; in logarithms,
+    # because rates of far-off rows are too small to divide by.
+    times = np.log(rng.standard_exponential(len(shares))) - np.log(np.maximum(shares, np.finfo(float).tiny))
     line = np.argsort(times, kind="stable")
     if size["examples"] is not None:
         return line[: int(size["examples"])]

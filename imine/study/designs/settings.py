@@ -84,7 +84,7 @@ class DesignConfig(Section):
     levels: LevelsConfig | None = None
     indicators: tuple[str, ...] | None = Field(default=None, min_length=1)
     bands: int = Field(default=8, ge=2)
-    breadth: float = Field(default=2.0, ge=1, allow_inf_nan=False)
+    breadth: float = Field(default=4.0, ge=1, allow_inf_nan=False)
     repeats: RepeatsConfig | None = None
     guard: Literal["exact", "near"] = "exact"
     reference_rows: int = Field(default=2000, ge=1)
