@@ -81,9 +81,48 @@ def test_the_example_loads(tmp_path: Path) -> None:
         (
             "subsets = 4",
             "subset = 4",
-            r"design\.subset: unknown key; allowed: kind, subsets, examples, alpha",
+            r"design\.subset: unknown key; allowed: kind, subsets, examples, .*alpha",
         ),
         ("subsets = 4", "", r"design\.subsets: missing"),
+        (
+            "examples = 6",
+            "examples = 6\nresponse_tokens = 90",
+            r"design: give examples or response_tokens, one of the two",
+        ),
+        ("examples = 6", "", r"design: give examples or response_tokens, one of the two"),
+        (
+            "[design]",
+            "[design]\nbands = 4",
+            r'design: the key bands needs kind = "univariate"; the kind is "multivariate"',
+        ),
+        (
+            "[design]",
+            '[design]\nkind = "optimum"',
+            r"design\.kind: input should be 'multivariate', 'univariate' or 'optimal' \(given: 'optimum'\)",
+        ),
+        (
+            "[design]",
+            '[design]\nkind = "optimal"\nindicators = ["pairs"]',
+            r"design\.indicators: allowed: input_length, .*knn_6; got pairs",
+        ),
+        ("[design]", "[design]\nweights = { b = 1 }", r"design\.weights: allowed: a; got b"),
+        (
+            "[design]",
+            "[design]\nweights = [{ a = 0 }]",
+            r"weights: each mix needs a pool with a weight above 0",
+        ),
+        (
+            "[design]",
+            '[design]\nlevels = { lower = ["a"] }',
+            r"design\.levels\.lower: at least one pool must be left as the better one",
+        ),
+        (
+            "[design]",
+            '[design]\nlevels = { lower = ["a"], low = 1 }',
+            r"design\.levels\.low: unknown key; allowed: lower, count, most",
+        ),
+        ("[design]", "[design]\nrepeats = { runs = 9 }", r"repeats\.runs: at most as many as subsets; got 9"),
+        ("[design]", '[design]\nguard = "none"', r"design\.guard: input should be 'exact' or 'near'"),
         (
             'path = "a.jsonl"',
             'file = "a"',
@@ -158,3 +197,21 @@ def test_the_recipe_leaves_out_what_may_change(tmp_path: Path) -> None:
     speed = {"finetune.threads", "finetune.micro_tokens", "finetune.zero_stage", "design.reference_rows"}
     assert not ({"out", "design.subsets", "finetune.model", "pools.a.path"} | speed) & set(recipe)
     assert set(StudyConfig.model_fields) - {key.split(".")[0] for key in recipe} == {"out", "indicators"}
+
+
+def test_keys_that_came_later_stand_in_the_recipe_only_where_they_are_set(tmp_path: Path) -> None:
+    first = load_study(write(tmp_path, GOOD)).config.recipe()
+    assert {key for key in first if key.startswith("design.")} == {
+        "design.kind",
+        "design.examples",
+        "design.alpha",
+    }
+    same = GOOD.replace("[design]", '[design]\nguard = "exact"\nrepeats = { runs = 2 }')
+    assert load_study(write(tmp_path, same)).config.recipe() == first
+    near = load_study(write(tmp_path, GOOD.replace("[design]", '[design]\nguard = "near"'))).config.recipe()
+    assert near == first | {"design.guard": "near"}
+    tilted = GOOD.replace("[design]", '[design]\nkind = "optimal"')
+    recipe = load_study(write(tmp_path, tilted)).config.recipe()
+    # The neighbours are looked for among reference rows, so these decide on the draw as well.
+    assert recipe["design.reference_rows"] == 2000
+    assert "knn_6" in recipe["design.indicators"]
