@@ -9,6 +9,7 @@ from pathlib import Path
 import typer
 
 from imine._cli._power import power
+from imine._cli._study_plan import plan
 from imine.errors import StudyConfigError
 from imine.progress import LineProgress, format_seconds
 
@@ -23,6 +24,7 @@ def register(app: typer.Typer) -> None:
         no_args_is_help=True,
         rich_markup_mode=None,
     )
+    study.command()(plan)
     study.command()(run)
     study.command()(status)
     study.command()(new)
