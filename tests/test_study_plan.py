@@ -56,7 +56,9 @@ def write_texts(path: Path, count: int, words: int, seed: int) -> None:
 
 
 def write_study(folder: Path, model: Path) -> Path:
-    for seed, (name, count, words) in enumerate([("short", 10, 5), ("long", 30, 40), ("one", 6, 10), ("two", 3, 10)]):
+    for seed, (name, count, words) in enumerate(
+        [("short", 10, 5), ("long", 30, 40), ("one", 6, 10), ("two", 3, 10)]
+    ):
         write_texts(folder / f"{name}.jsonl", count, words, seed)
     (folder / "study.toml").write_text(STUDY.replace("MODEL", str(model)), encoding="utf-8")
     return folder / "study.toml"
@@ -178,7 +180,12 @@ def test_disk_grows_with_runs_and_evaluation_rows(before: StudyPlan) -> None:
 
 
 def test_sizes_for_people() -> None:
-    assert [show_bytes(n) for n in (1023, 1024, 5 * 1024**2, 7 * 1024**4)] == ["1023 B", "1.0 KiB", "5.0 MiB", "7.0 TiB"]
+    assert [show_bytes(n) for n in (1023, 1024, 5 * 1024**2, 7 * 1024**4)] == [
+        "1023 B",
+        "1.0 KiB",
+        "5.0 MiB",
+        "7.0 TiB",
+    ]
 
 
 def test_the_command_prints_it(file: Path) -> None:

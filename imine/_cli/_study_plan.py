@@ -12,7 +12,9 @@ from imine.progress import LineProgress
 
 def plan(
     file: Path = typer.Argument(help="The study file (TOML).", metavar="STUDY"),
-    out: Path | None = typer.Option(None, "--out", help="Folder of the results, instead of the study file's."),
+    out: Path | None = typer.Option(
+        None, "--out", help="Folder of the results, instead of the study file's."
+    ),
     measure: bool = typer.Option(
         True,
         "--measure/--no-measure",

@@ -9,6 +9,7 @@ from pathlib import Path
 import typer
 
 from imine._cli._power import power
+from imine._cli._study_findings import findings
 from imine._cli._study_plan import plan
 from imine.errors import StudyConfigError
 from imine.progress import LineProgress, format_seconds
@@ -29,6 +30,7 @@ def register(app: typer.Typer) -> None:
     study.command()(status)
     study.command()(new)
     study.command()(power)
+    study.command()(findings)
     app.add_typer(study, name="study")
 
 

@@ -39,7 +39,9 @@ class Tokens:
             >>> Tokens(rows=1, tokens=10, response=4, padded=12).times(3).padded
             36
         """
-        return Tokens(*(factor * part for part in (self.rows, self.tokens, self.response, self.padded, self.cut)))
+        return Tokens(
+            *(factor * part for part in (self.rows, self.tokens, self.response, self.padded, self.cut))
+        )
 
 
 @dataclass(frozen=True, slots=True)

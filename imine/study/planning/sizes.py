@@ -70,7 +70,11 @@ def disk_of(
     record = {
         "train_losses": [_ALIKE] * math.ceil(steps / max(runs, 1)),
         "evaluation": {
-            part.name: {"loss": _ALIKE, "sums": [100 * _ALIKE] * part.once.rows, "tokens": [100] * part.once.rows}
+            part.name: {
+                "loss": _ALIKE,
+                "sums": [100 * _ALIKE] * part.once.rows,
+                "tokens": [100] * part.once.rows,
+            }
             for part in evaluation
         },
     }
