@@ -10,6 +10,7 @@ import typer
 
 from imine._cli._power import power
 from imine._cli._study_findings import findings
+from imine._cli._study_pilot import pilot
 from imine._cli._study_plan import plan
 from imine.errors import StudyConfigError
 from imine.progress import LineProgress, format_seconds
@@ -26,6 +27,7 @@ def register(app: typer.Typer) -> None:
         rich_markup_mode=None,
     )
     study.command()(plan)
+    study.command()(pilot)
     study.command()(run)
     study.command()(status)
     study.command()(new)

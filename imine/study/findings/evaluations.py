@@ -93,7 +93,7 @@ def _pair(data: RunData, a: str, b: str, level: float) -> TwoSets:
     apart = fits[2]
     return TwoSets(
         names=(a, b),
-        rank=rank_correlation(*losses, level),
+        rank=rank_correlation(losses[0], losses[1], level),
         r2=(fits[0].r2, fits[1].r2),
         terms=terms,
         f=apart.f,

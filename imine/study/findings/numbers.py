@@ -168,7 +168,7 @@ class WholeGroups:
 
     Examples:
         >>> [fold.rows.tolist() for fold in WholeGroups(("a", "b", "a", "c"), 3).folds(4)]
-        [[3], [0, 2], [1]]
+        [[0, 2], [1], [3]]
     """
 
     labels: tuple[object, ...]

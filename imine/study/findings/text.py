@@ -86,15 +86,15 @@ def _selection(found: Findings) -> Iterator[str]:
     rule, fit = found.after.rule, found.after.results
     yield f"Chosen {rule.choice}; the usual intervals take no account of the choice, the others do as they say."
     yield ""
-    others = {part.method: {e.name: e for e in part.estimates} for part in rule.other_intervals}
+    others = {o.method: {e.name: e for e in o.estimates} for o in rule.other_intervals}
     rows = []
     for i, name in enumerate(fit.names):
         usual = fit.conf_int(found.settings.level)[i]
         cells = [name, f"{fit.params[i]:.4g}", format_p(float(fit.p[i])), _ends(*usual)]
         for known in others.values():
-            part = known.get(name)
-            cells.append(_open_ends(part.ci) if part is not None and part.ci is not None else "–")
-            cells.append("–" if part is None or part.p is None else format_p(part.p))
+            term = known.get(name)
+            cells.append("–" if term is None or term.ci is None else _open_ends(term.ci))
+            cells.append("–" if term is None or term.p is None else format_p(term.p))
         rows.append(cells)
     heads = [head for method in others for head in (method, "its p")]
     yield from markdown_table(("term", "coefficient", "p", "usual interval", *heads), rows, left=("term",))

@@ -196,11 +196,11 @@ def _stages(
     if not (folder / "scores.parquet").exists():
         stages += _scoring(study, scored, reference, speed)
     if ledger.baseline is None:
-        seconds = speed and once / speed.evaluate
+        seconds = once / speed.evaluate if speed else None
         stages.append(Stage("base model", f"{once:,} padded tokens", seconds))
-    train = speed and runs * speed.setup + trained.padded / speed.train
+    train = runs * speed.setup + trained.padded / speed.train if speed else None
     stages.append(Stage("finetunes", f"{runs:,} runs, {trained.padded:,} padded tokens", train))
-    held = speed and runs * once / speed.evaluate
+    held = runs * once / speed.evaluate if speed else None
     stages.append(Stage("evaluations", f"{runs:,} times {once:,} padded tokens", held))
     return tuple(stages)
 
@@ -209,7 +209,7 @@ def _scoring(study: Study, scored: Tokens, reference: int, speed: Speed | None) 
     groups = {require_column(name).group for name in study.config.indicators.names}
     stages = []
     if "likelihood" in groups:
-        seconds = speed and scored.tokens / speed.evaluate
+        seconds = scored.tokens / speed.evaluate if speed else None
         stages.append(Stage("perplexity", f"{scored.tokens:,} tokens of {scored.rows:,} rows", seconds))
     if other := sorted(groups - {"likelihood"}):
         rows = f"{scored.rows:,} rows" + (f" and {reference:,} of reference" if reference else "")
