@@ -9,21 +9,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
-from imine.columns import COLUMNS, NOT_IN_RUNS, find_column
+from imine.columns import COLUMNS, NOT_IN_RUNS, find_column, require_column
 from imine.errors import FormatError, StudyConfigError
 from imine.indicators.models import is_model_name
 from imine.indicators.templates import TEMPLATES
 from imine.records.conversations import Turns
 from imine.records.layouts import parse_format
+from imine.study.designs.settings import DesignConfig
+from imine.study.section import Section
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 
 
 _NOT_IN_RECIPE = (
-    ("design", "subsets"),
-    ("design", "reference_rows"),
     ("finetune", "model"),
     ("finetune", "micro_tokens"),
     ("finetune", "zero_stage"),
@@ -31,11 +31,7 @@ _NOT_IN_RECIPE = (
 )
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class FileConfig(_Section):
+class FileConfig(Section):
     """A file and how it is read, as in :func:`imine.read`.
 
     Attributes:
@@ -80,25 +76,7 @@ class EvaluationConfig(FileConfig):
     """A set that every finetuned model is evaluated on; its loss is recorded as ``loss_<name>``."""
 
 
-class DesignConfig(_Section):
-    """How subsets are drawn.
-
-    Attributes:
-        kind: ``multivariate``: subsets mixed from the pools with random Dirichlet weights.
-        subsets: number of subsets, one finetune each; may be raised later.
-        examples: examples of a subset.
-        alpha: Dirichlet concentration of every pool: small mixes are dominated by one pool, large ones even.
-        reference_rows: candidates in the reference set of the nearest-neighbour indicators.
-    """
-
-    kind: Literal["multivariate"] = "multivariate"
-    subsets: int = Field(ge=1)
-    examples: int = Field(ge=1)
-    alpha: float = Field(default=1.0, gt=0, allow_inf_nan=False)
-    reference_rows: int = Field(default=2000, ge=1)
-
-
-class FinetuneConfig(_Section):
+class FinetuneConfig(Section):
     """The training recipe, the same for every subset.
 
     Attributes:
@@ -141,7 +119,7 @@ class FinetuneConfig(_Section):
         return value
 
 
-class IndicatorsConfig(_Section):
+class IndicatorsConfig(Section):
     """Which indicators are computed for the drawn rows.
 
     Attributes:
@@ -167,7 +145,7 @@ class IndicatorsConfig(_Section):
         return value
 
 
-class PilotConfig(_Section):
+class PilotConfig(Section):
     """What ``imine study pilot`` compares: every combination of the values, on subsets of one pool each.
 
     Attributes:
@@ -185,7 +163,7 @@ class PilotConfig(_Section):
     examples: int | None = Field(default=None, ge=1)
 
 
-class StudyConfig(_Section):
+class StudyConfig(Section):
     """A whole study file.
 
     Attributes:
@@ -212,6 +190,7 @@ class StudyConfig(_Section):
             names = [item.name for item in getattr(self, key)]
             if twice := sorted({name for name in names if names.count(name) > 1}):
                 raise ValueError(f"{key}: the name {twice[0]} stands twice")
+        self.design.check_names(tuple(pool.name for pool in self.pools), self.indicators.names)
         return self
 
     @model_validator(mode="after")
@@ -220,6 +199,11 @@ class StudyConfig(_Section):
         if unknown := [name for name in self.pilot.pools if name not in names]:
             raise ValueError(f"pilot.pools: no pool {unknown[0]}; allowed: {', '.join(names)}")
         return self
+
+    @property
+    def design_indicators(self) -> tuple[str, ...]:
+        """Indicators that a univariate or optimal design is about."""
+        return self.design.indicators or self.indicators.names
 
     def recipe(self) -> dict[str, Any]:
         """What the finetunes depend on, as flat keys; what a started study must not change.
@@ -232,6 +216,7 @@ class StudyConfig(_Section):
         for section, key in _NOT_IN_RECIPE:
             del whole[section][key]
         del whole["out"], whole["indicators"], whole["pilot"]
+        whole["design"] = self.design.recipe() | self._steering()
         for item in (*whole["pools"], *whole["evaluation"]):
             del item["path"]
         # Pools are drawn from in the order of the file.
@@ -239,6 +224,21 @@ class StudyConfig(_Section):
         for key in ("pools", "evaluation"):
             whole[key] = {item.pop("name"): item for item in whole[key]}
         return dict(_flat(whole)) | {"pools (order)": order}
+
+    def _steering(self) -> dict[str, Any]:
+        """What the indicators depend on, where the rows depend on them."""
+        if not self.design.needs_scores:
+            return {}
+        # A univariate design balances the other indicators.
+        all_names, kind = self.indicators.names, self.design.kind
+        names = all_names if kind == "univariate" else self.design_indicators
+        steering: dict[str, Any] = {"indicators": list(self.design_indicators)}
+        if kind == "univariate":
+            steering["balanced"] = list(all_names)
+        if any(require_column(name).group == "neighbors" for name in names):
+            steering["reference_rows"] = self.design.reference_rows
+            steering["encoder"] = self.indicators.encoder
+        return steering
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,14 +306,13 @@ def check_config(raw: dict[str, Any], where: str = "study") -> StudyConfig:
         StudyConfigError: names every wrong key and what is allowed.
 
     Examples:
-        >>> check_config({"name": "a", "out": "o", "design": {"subsets": 2, "example": 3}})
+        >>> check_config({"name": "a", "out": "o", "design": {"subsets": 2, "example": 3}})  # doctest: +ELLIPSIS
         Traceback (most recent call last):
         ...
         imine.errors.StudyConfigError: study:
           pools: missing
           evaluation: missing
-          design.examples: missing
-          design.example: unknown key; allowed: kind, subsets, examples, alpha, reference_rows
+          design.example: unknown key; allowed: kind, subsets, examples, response_tokens, alpha, weights, ...
     """
     try:
         return StudyConfig.model_validate(raw)

@@ -1,10 +1,10 @@
-"""Designs: which rows make up each subset."""
+"""A subset, the draw of one that is mixed from the pools at random, and the table of them; others: designs/."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import polars as pl
@@ -26,6 +26,7 @@ class Subset:
         counts: rows of each pool.
         pools: pool of each row, in the subset's order.
         ids: id of each row, in the subset's order; no id stands twice.
+        labels: what else its design says of it, such as ``design_band``; columns of ``runs.parquet``.
     """
 
     run: int
@@ -34,6 +35,7 @@ class Subset:
     counts: dict[str, int]
     pools: tuple[str, ...]
     ids: tuple[str, ...]
+    labels: Mapping[str, int | str] = field(default_factory=dict)
 
     @property
     def sha256(self) -> str:
@@ -99,6 +101,22 @@ def draw_subset(
         pools=tuple(chosen[i][0] for i in order),
         ids=tuple(chosen[i][1] for i in order),
     )
+
+
+def training_seed(seed: int, run: int, repeat: int = 0) -> int:
+    """Seed of a training, apart from the random numbers that its rows are drawn with.
+
+    Args:
+        seed: seed of the study.
+        run: number of the subset.
+        repeat: 0 for its first training.
+
+    Examples:
+        >>> subset = draw_subset({"a": ["a1", "a2"]}, {"a": 1}, 2, seed=7, run=3)
+        >>> training_seed(7, 3) == subset.seed, training_seed(7, 3, repeat=1) == subset.seed
+        (True, False)
+    """
+    return int(np.random.SeedSequence([seed, run]).spawn(repeat + 1)[repeat].generate_state(1)[0])
 
 
 def _capped_counts(

@@ -114,7 +114,14 @@ def _record(line: bytes, place: str) -> dict[str, Any]:
     raise StudyError(f"{place}: not a record ({reason}); {advice}")
 
 
-def check_recipe(ledger: Ledger, recipe: dict[str, Any], subsets: int, where: str) -> None:
+def check_recipe(
+    ledger: Ledger,
+    recipe: dict[str, Any],
+    subsets: int,
+    where: str,
+    *,
+    repeats: Mapping[str, int] | None = None,
+) -> None:
     """Refuse to go on where the study is not the one that the ledger was started with.
 
     Before the baseline there is nothing that another recipe could spoil.
@@ -124,6 +131,7 @@ def check_recipe(ledger: Ledger, recipe: dict[str, Any], subsets: int, where: st
         recipe: flat keys and values that the finetunes depend on.
         subsets: number of subsets, which may only grow.
         where: the study file, for the message.
+        repeats: ``runs`` and ``seeds`` of the repeats, which may only grow as well.
 
     Raises:
         StudyChangedError: names the keys that differ, with both values.
@@ -139,13 +147,17 @@ def check_recipe(ledger: Ledger, recipe: dict[str, Any], subsets: int, where: st
     old = dict(ledger.study["recipe"])
     if subsets < ledger.study["subsets"]:
         old, recipe = old | {"design.subsets": ledger.study["subsets"]}, recipe | {"design.subsets": subsets}
+    for key, least in ledger.study.get("repeats", {}).items():
+        if (now := (repeats or {}).get(key, 0)) < least:
+            old[f"design.repeats.{key}"], recipe = least, recipe | {f"design.repeats.{key}": now}
     keys = [key for key in {**old, **recipe} if _show(old, key) != _show(recipe, key)]
     if keys:
         lines = [f"{key}: {_show(old, key)} when it was started, now {_show(recipe, key)}" for key in keys]
         raise StudyChangedError(
             "\n  ".join([f"{where} is not the study that {ledger.path} was started with:", *lines])
             + "\nPut the old values back, or name another folder with out or --out. What may change: more "
-            "design.subsets, the indicators, micro_tokens, zero_stage, the threads, and where files and models lie."
+            "design.subsets and design.repeats, the indicators (but those that the design looks at), micro_tokens, "
+            "zero_stage, the threads, and where files and models lie."
         )
 
 

@@ -13,6 +13,7 @@ from imine.errors import BadRowError, FormatError, StudyConfigError, StudyError
 from imine.progress import Progress, SilentProgress
 from imine.records import read_records
 from imine.study.config import EvaluationConfig, FileConfig, PoolConfig, Study
+from imine.study.designs.guard import near_prompts
 
 _TEXT = ("instruction", "input", "output")
 
@@ -43,7 +44,8 @@ def load_data(study: Study, *, out: Path | None = None, progress: Progress | Non
     """Read pools and evaluation sets; leave out what must not be trained on.
 
     Left out, with the count said: rows of a pool with an empty response, rows whose prompt is the prompt of
-    any row of an evaluation file (compared in lower case, white space folded), and rows that repeat an id of
+    any row of an evaluation file (compared in lower case, white space folded), with ``design.guard = "near"``
+    also rows with nearly such a prompt (see :mod:`imine.study.designs.guard`), and rows that repeat an id of
     their pool. Then each pool is cut to its ``rows`` by a seeded draw.
 
     Args:
@@ -60,17 +62,18 @@ def load_data(study: Study, *, out: Path | None = None, progress: Progress | Non
     """
     say = progress or SilentProgress()
     config, content = study.config, {}
-    evaluation, guarded = {}, set()
+    evaluation, asked = {}, []
     for part in config.evaluation:
         key = f"evaluation.{part.name}"
         rows, content[key] = _read(study, key, part, out and out / f"bad-evaluation-{part.name}.jsonl", say)
-        guarded |= set(_prompts(rows))
+        asked.append(rows.select(_TEXT))
         evaluation[part.name] = _evaluation_rows(rows, part, config.seed, say)
+    guard = _Guard(pl.concat(asked), near=config.design.guard == "near")
     pools = {}
     for pool in config.pools:
         key = f"pools.{pool.name}"
         rows, content[key] = _read(study, key, pool, out and out / f"bad-{pool.name}.jsonl", say)
-        pools[pool.name] = _pool_candidates(rows, pool, guarded, config.seed, say)
+        pools[pool.name] = _pool_candidates(rows, pool, guard, config.seed, say)
     return StudyData(_unique_ids(pools, say), evaluation, content)
 
 
@@ -113,17 +116,36 @@ def _read(
     return records.frame, content
 
 
+class _Guard:
+    """What must not be trained on: the prompts of all rows of the evaluation files."""
+
+    def __init__(self, evaluation: pl.DataFrame, *, near: bool) -> None:
+        self._evaluation, self._near = evaluation, near
+        self._prompts = list(set(_prompts(evaluation)))
+
+    def known(self, rows: pl.DataFrame) -> pl.Series:
+        """Rows with one of the prompts."""
+        return pl.Series("prompt", _prompts(rows), dtype=pl.String).is_in(self._prompts)
+
+    def near(self, rows: pl.DataFrame) -> pl.Series:
+        """Rows with nearly one of the prompts; none where this was not asked for."""
+        if not self._near:
+            return pl.Series("near", [False] * rows.height, dtype=pl.Boolean)
+        return near_prompts(rows, self._evaluation)
+
+
 def _pool_candidates(
-    rows: pl.DataFrame, pool: PoolConfig, guarded: set[str], seed: int, say: Progress
+    rows: pl.DataFrame, pool: PoolConfig, guard: _Guard, seed: int, say: Progress
 ) -> pl.DataFrame:
-    prompts = pl.Series("prompt", _prompts(rows), dtype=pl.String)
-    known = prompts.is_in(list(guarded))
+    known = guard.known(rows)
+    near = guard.near(rows) & ~known
     empty = rows["output"].str.strip_chars() == ""
-    kept = rows.filter(~known & ~empty).unique("id", keep="first", maintain_order=True)
-    repeated = rows.height - int((known | empty).sum()) - kept.height
+    kept = rows.filter(~known & ~near & ~empty).unique("id", keep="first", maintain_order=True)
+    repeated = rows.height - int((known | near | empty).sum()) - kept.height
     left_out = {
         "with an empty response": int(empty.sum()),
         "with a prompt of an evaluation set": int((known & ~empty).sum()),
+        "with nearly a prompt of an evaluation set": int((near & ~empty).sum()),
         "with an id that stood before": repeated,
     }
     said = "".join(f"; {count:,} {what} left out" for what, count in left_out.items() if count)

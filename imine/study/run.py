@@ -11,10 +11,11 @@ import polars as pl
 
 from imine.errors import StudyError
 from imine.files import replace_file
-from imine.indicators.templates import TEMPLATES, EncodedExample, encode_examples
 from imine.progress import Progress, SilentProgress
-from imine.study.config import FinetuneConfig, Study, recipe_sha256
-from imine.study.design import Subset, design_frame, draw_subset
+from imine.study.config import Study, recipe_sha256
+from imine.study.design import Subset, design_frame
+from imine.study.designs.rows import StudyRows, encode_rows
+from imine.study.designs.settings import REPEAT_STEP
 from imine.study.ledger import Ledger, check_recipe, check_rows, locked, read_ledger
 from imine.study.machine import all_versions, check_needs, set_threads
 from imine.study.pools import StudyData, load_data
@@ -59,7 +60,7 @@ def study_status(study: Study, out: Path | None = None) -> StudyStatus:
     ledger = read_ledger(folder / "ledger.jsonl")
     seconds = [r["seconds_train"] + r["seconds_evaluate"] for r in ledger.runs.values()]
     mean = sum(seconds) / len(seconds) if seconds else None
-    total = max(study.config.design.subsets, len(seconds))
+    total = max(study.config.design.total_runs, len(seconds))
     return StudyStatus(folder, len(seconds), total, mean, ledger.torn)
 
 
@@ -75,8 +76,8 @@ def run_study(
     """Run what is left of a study.
 
     Writes into the folder of the results ``design.parquet``, ``scores.parquet``, ``ledger.jsonl`` and, after
-    each run, ``runs.parquet``. Stopped at any point, the same call goes on with the first run that is not in
-    the ledger.
+    each run, ``runs.parquet``; of a univariate design also ``balance.parquet``. Stopped at any point, the same
+    call goes on with the first run that is not in the ledger.
 
     Args:
         study: the study.
@@ -107,7 +108,7 @@ class _Runner:
     folder: Path
     say: Progress
     trainer: Trainer
-    subsets: list[Subset]
+    subsets: tuple[Subset, ...]
     ledger: Ledger
     scores: ScoresLike
 
@@ -116,19 +117,27 @@ class _Runner:
         check_needs(study, load_model=lm is None, score_rows=scorer is None)
         set_threads(study.config.finetune.threads)
         data = load_data(study, out=folder, progress=say)
-        subsets = _subsets(study, data)
         lm = lm or _load(study)
-        ledger = _open_ledger(study, folder, data, lm, subsets, say)
-        design = design_frame(subsets)
-        _write_design(design, folder / "design.parquet", ledger)
-        drawn = data.candidates.join(design, on="id", how="semi", maintain_order="left")
-        encoded = dict(zip(drawn["id"], _encode(lm, drawn, study.config.finetune), strict=True))
-        evals = {name: _encode(lm, rows, study.config.finetune) for name, rows in data.evaluation.items()}
-        scorer = scorer or default_scorer(study, data.candidates, folder, say)
-        scores = scorer(drawn.drop("pool"))
+        ledger = read_ledger(folder / "ledger.jsonl")
+        recipe = _checked_recipe(study, ledger, data, lm)
+        rows = StudyRows(
+            study, data, lm, lambda: scorer or default_scorer(study, data.candidates, folder, say)
+        )
+        stored = _stored_rows(folder / "design.parquet", ledger) if study.config.design.needs_scores else {}
+        design = rows.draw(stored)
+        for note in design.notes:
+            say.note(note)
+        _open_ledger(study, ledger, lm, recipe, design.subsets, say)
+        table = design_frame(design.subsets)
+        _write_design(table, folder / "design.parquet", ledger)
+        if design.balance is not None:
+            write_parquet(design.balance, folder / "balance.parquet")
+        drawn = data.candidates.join(table, on="id", how="semi", maintain_order="left")
+        evals = {name: encode_rows(lm, own, study.config.finetune) for name, own in data.evaluation.items()}
+        trainer = Trainer(lm, study.config.finetune, rows.encoded(drawn), evals)
+        scores = rows.scores(drawn)
         replace_file(folder / "scores.parquet", scores.write)
-        trainer = Trainer(lm, study.config.finetune, encoded, evals)
-        return cls(study, folder, say, trainer, subsets, ledger, scores)
+        return cls(study, folder, say, trainer, design.subsets, ledger, scores)
 
     def go(self, after_run: Callable[[int], None] | None) -> None:
         def recorded(record: Mapping[str, Any]) -> None:
@@ -146,7 +155,8 @@ class _Runner:
         if not runs or baseline is None or study is None:
             return
         indicators = self.study.config.indicators.names
-        frame = runs_frame(runs, baseline, design_frame(self.subsets), self.scores.frame, indicators)
+        labels = {subset.run: subset.labels for subset in self.subsets}
+        frame = runs_frame(runs, baseline, design_frame(self.subsets), self.scores.frame, indicators, labels)
         write_parquet(frame, self.folder / "runs.parquet", self._about(runs, study))
 
     def _about(self, runs: Mapping[int, Mapping[str, Any]], study: Mapping[str, Any]) -> dict[str, Any]:
@@ -159,7 +169,7 @@ class _Runner:
                 "model": study["model"],
                 "recipe": study["recipe"],
                 "recipe_sha256": study["recipe_sha256"],
-                "subsets": len(self.subsets),
+                "subsets": self.study.config.design.subsets,
                 "finished": len(runs),
                 "evaluation_sets": list(self.trainer.evaluation),
                 "pools": [pool.name for pool in self.study.config.pools],
@@ -172,29 +182,29 @@ class _Runner:
         }
 
 
-def _subsets(study: Study, data: StudyData) -> list[Subset]:
-    config = study.config
-    ids = {name: frame["id"].to_list() for name, frame in data.pools.items()}
-    alphas = {pool.name: pool.alpha or config.design.alpha for pool in config.pools}
-    return [
-        draw_subset(ids, alphas, config.design.examples, config.seed, run)
-        for run in range(config.design.subsets)
-    ]
-
-
 def _load(study: Study) -> Any:
     from imine.indicators.models import load_causal_lm
 
     return load_causal_lm(study.resolve_model(study.config.finetune.model))
 
 
-def _open_ledger(
-    study: Study, folder: Path, data: StudyData, lm: Any, subsets: Sequence[Subset], say: Progress
-) -> Ledger:
-    ledger = read_ledger(folder / "ledger.jsonl")
+def _checked_recipe(study: Study, ledger: Ledger, data: StudyData, lm: Any) -> dict[str, Any]:
+    """What the runs depend on; refused where the ledger was started with something else."""
     recipe = study.config.recipe() | {f"{key} (content)": value for key, value in data.content.items()}
     recipe["finetune.model (content)"] = lm.sha256
-    check_recipe(ledger, recipe, study.config.design.subsets, str(study.path))
+    design = study.config.design
+    check_recipe(ledger, recipe, design.subsets, str(study.path), repeats=_repeats(study))
+    return recipe
+
+
+def _repeats(study: Study) -> dict[str, int]:
+    repeats = study.config.design.repeats
+    return repeats.model_dump() if repeats else {}
+
+
+def _open_ledger(
+    study: Study, ledger: Ledger, lm: Any, recipe: dict[str, Any], subsets: Sequence[Subset], say: Progress
+) -> None:
     check_rows(ledger, {subset.run: subset.sha256 for subset in subsets})
     if ledger.torn:
         say.note(f"{ledger.path}: a last line of {ledger.torn} bytes was cut off; that record is made again")
@@ -208,9 +218,21 @@ def _open_ledger(
         "subsets": study.config.design.subsets,
         "indicators": list(study.config.indicators.names),
     }
+    if repeats := _repeats(study):
+        now["repeats"] = repeats
     if ledger.study != now:
         ledger.append(now)
-    return ledger
+
+
+def _stored_rows(path: Path, ledger: Ledger) -> dict[int, list[str]]:
+    """Rows of a started study's design, without its repeats: those that depend on scores are drawn once.
+
+    The recipe is the one that the ledger was started with, so the file is of this design.
+    """
+    if not ledger.started or not path.exists():
+        return {}
+    table = pl.read_parquet(path).filter(pl.col("run") < REPEAT_STEP).sort("run", "order")
+    return {run: part["id"].to_list() for (run,), part in table.group_by("run", maintain_order=True)}
 
 
 def _write_design(design: pl.DataFrame, path: Path, ledger: Ledger) -> None:
@@ -226,10 +248,3 @@ def _write_design(design: pl.DataFrame, path: Path, ledger: Ledger) -> None:
                 "folder with out or --out)"
             )
     write_parquet(design, path)
-
-
-def _encode(lm: Any, rows: pl.DataFrame, settings: FinetuneConfig) -> list[EncodedExample]:
-    texts: Sequence[list[str]] = [rows[column].to_list() for column in ("instruction", "input", "output")]
-    return encode_examples(
-        lm.tokenizer, TEMPLATES[settings.template], *texts, max_tokens=settings.max_tokens, add_eos=True
-    )

@@ -68,8 +68,9 @@ def runs_frame(
     design: pl.DataFrame,
     scores: pl.DataFrame,
     indicators: Sequence[str],
+    labels: Mapping[int, Mapping[str, int | str]] | None = None,
 ) -> pl.DataFrame:
-    """The table of the finished runs, sorted by their number; numbers only.
+    """The table of the finished runs, sorted by their number; numbers only, but for names of indicators.
 
     Args:
         runs: records of the ledger by run.
@@ -77,8 +78,9 @@ def runs_frame(
         design: rows of every subset.
         scores: indicators of every row of the design.
         indicators: names of the indicators.
+        labels: what else the design says of each run, further columns.
     """
-    rows = pl.DataFrame([run_row(runs[k], baseline) for k in sorted(runs)])
+    rows = pl.DataFrame([run_row(runs[k], baseline) | dict((labels or {}).get(k, {})) for k in sorted(runs)])
     means = subset_means(design, scores, indicators)
     table = rows.join(means, left_on="run_id", right_on="run", how="left", maintain_order="left")
     head = ("run_id", "seed", "n_examples")

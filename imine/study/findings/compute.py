@@ -45,7 +45,8 @@ class FindingsSettings:
         choose: how terms are chosen for the part after selection.
         folds, repeats: of the cross-validation.
         shares: shares of a pool from which on a run counts as one of it, when pools are left out.
-        replicates: column that labels runs that repeat a subset; by default found by the indicators' means.
+        replicates: column that labels runs that repeat a subset; by default ``subset`` of a study with repeats, else
+            the design or the same means of the indicators tell them.
         bootstrap: resamples of the choice; 0 for none.
         permutations: shuffles of the losses; 0 for no test.
         level: confidence level; seed: of folds, resamples and shuffles.

@@ -43,13 +43,15 @@ def repeat_labels(
     Args:
         frame: the runs.
         names: the indicators: where nothing else tells, runs with the same means of all of them are repeats.
-        column: column of the labels, if there is one.
+        column: column of the labels; by default ``subset`` where a study with repeats wrote it.
         design: ``run, id`` of every row of every subset, if it is at hand: the same rows are the same subset.
 
     Examples:
         >>> repeat_labels(pl.DataFrame({"mtld": [50.0, 60.0, 50.0]}), ["mtld"])
         [(50.0,), (60.0,), (50.0,)]
     """
+    if column is None and {"subset", "repeat"} <= set(frame.columns):
+        column = "subset"
     if column is not None:
         return list(frame[column].to_list())
     if design is not None and "run_id" in frame.columns:

@@ -47,7 +47,7 @@ def rank_correlation(a: Sequence[float] | Array, b: Sequence[float] | Array, lev
     Examples:
         >>> found = rank_correlation([1, 2, 3, 4, 5, 6], [1, 2, 4, 3, 6, 5], 0.95)
         >>> round(found.value, 3), round(found.low, 2), round(found.high, 2)
-        (0.886, 0.08, 0.99)
+        (0.886, 0.07, 0.99)
     """
     from scipy.stats import spearmanr
 

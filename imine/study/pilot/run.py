@@ -15,6 +15,7 @@ import polars as pl
 from imine.errors import StudyConfigError
 from imine.progress import Progress, SilentProgress
 from imine.study.config import FinetuneConfig, PilotConfig, Study, recipe_sha256
+from imine.study.designs.rows import encode_rows
 from imine.study.ledger import Ledger, check_recipe, locked, read_ledger
 from imine.study.machine import check_needs, set_threads
 from imine.study.pilot.report import PilotReport, judge_pilot
@@ -94,20 +95,24 @@ def run_pilot(
         progress: told of every run.
 
     Raises:
-        StudyConfigError: a pool is not there, fewer than two are named, or one has too few rows.
+        StudyConfigError: a pool is not there, fewer than two are named, one has too few rows, or no number of
+            examples is named.
         StudyChangedError: the folder holds a pilot of another study, or with other numbers of examples.
         StudyError: another process works in the folder, or training fails.
         ModelNotFoundError: the base model is not at hand.
         MissingExtraError: a package that is needed is not installed.
     """
     say, wanted = progress or SilentProgress(), pilot or study.config.pilot
-    names = _pools(study, wanted)
+    names, examples = _pools(study, wanted), wanted.examples or study.config.design.examples
+    if examples is None:
+        raise StudyConfigError(
+            f"{study.path}: pilot.examples: missing, and the design has no examples either"
+        )
     folder = (out or study.out) / "pilot"
     check_needs(study, load_model=lm is None, score_rows=False)
     set_threads(study.config.finetune.threads)
     with locked(folder):
         data = load_data(study, progress=say)
-        examples = wanted.examples or study.config.design.examples
         subsets = _draw(data, names, wanted.draws, examples, study.config.seed, say)
         lm = lm or _load(study)
         ledger = _open(study, folder, data, lm, examples)
@@ -183,13 +188,11 @@ def _load(study: Study) -> Any:
 
 
 def _trainer(study: Study, data: StudyData, lm: Any, subsets: Sequence[_Drawn]) -> Trainer:
-    from imine.study.run import _encode
-
     settings = study.config.finetune
     ids = list({id for subset in subsets for id in subset.ids})
     rows = data.candidates.filter(pl.col("id").is_in(ids))
-    encoded = dict(zip(rows["id"], _encode(lm, rows, settings), strict=True))
-    held = {name: _encode(lm, part, settings) for name, part in data.evaluation.items()}
+    encoded = dict(zip(rows["id"], encode_rows(lm, rows, settings), strict=True))
+    held = {name: encode_rows(lm, part, settings) for name, part in data.evaluation.items()}
     return Trainer(lm, settings, encoded, held)
 
 
@@ -199,7 +202,9 @@ def _open(study: Study, folder: Path, data: StudyData, lm: Any, examples: int) -
     recipe = {
         key: value
         for key, value in study.config.recipe().items()
-        if key not in free and not key.startswith("design.") and not key.endswith(".alpha")
+        if key not in free
+        and not key.endswith(".alpha")
+        and (not key.startswith("design.") or key == "design.guard")
     }
     recipe |= {f"{key} (content)": value for key, value in data.content.items()}
     recipe |= {"finetune.model (content)": lm.sha256, "pilot.examples": examples}

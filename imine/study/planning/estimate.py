@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import polars as pl
 
 from imine.columns import require_column
 from imine.indicators.templates import EncodedExample
 from imine.progress import Progress, SilentProgress
 from imine.study.config import Study
 from imine.study.design import Subset
+from imine.study.designs.rows import StudyRows, encode_rows
+from imine.study.designs.settings import DesignConfig
 from imine.study.ledger import Ledger, read_ledger
 from imine.study.planning.counting import count_evaluation, count_pools, count_run, count_tokens
 from imine.study.planning.parts import EvaluationPlan, Speed, Stage, StudyPlan, Tokens
 from imine.study.planning.sizes import disk_of, free_bytes, memory_of
 from imine.study.planning.speed import measure_speed, speed_of_ledger
 from imine.study.pools import StudyData, load_data
+from imine.study.scoring import Scorer
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +31,7 @@ class _Drawn:
     subsets: Sequence[Subset]
     encoded: dict[str, EncodedExample]
     evaluation: dict[str, list[EncodedExample]]
+    notes: tuple[str, ...]
 
 
 def plan_study(
@@ -40,6 +46,7 @@ def plan_study(
     """Say what a study takes before it starts.
 
     Rows, tokens and padding are those of the study itself: the same design, the same tokenizer, the same batches.
+    Where the rows depend on scores (univariate and optimal designs), random rows stand for them, and a note says so.
     Time follows from the runs in the ledger, where there are some, else from a short measurement.
 
     Args:
@@ -90,24 +97,44 @@ def _tokenizer(study: Study) -> Any:
     return load_tokenizer(study.resolve_model(study.config.finetune.model))
 
 
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """What the encoding needs of a model."""
+
+    tokenizer: Any
+
+
 def _draw(study: Study, tokenizer: Any, say: Progress) -> _Drawn:
-    from imine.study.run import _encode, _subsets
-
-    class Reader:
-        """What the encoding needs of a model."""
-
-        def __init__(self) -> None:
-            self.tokenizer = tokenizer
-
-    settings, lm = study.config.finetune, Reader()
+    lm, settings = _Reader(tokenizer), study.config.finetune
     data = load_data(study, progress=say)
-    subsets = _subsets(study, data)
-    ids = {id for subset in subsets for id in subset.ids}
-    rows = data.candidates.filter(data.candidates["id"].is_in(list(ids)))
-    encoded = dict(zip(rows["id"], _encode(lm, rows, settings), strict=True))
-    return _Drawn(
-        data, subsets, encoded, {name: _encode(lm, part, settings) for name, part in data.evaluation.items()}
+    rows = StudyRows(_without_scores(study, data), data, lm, _no_scorer)
+    design = rows.draw({})
+    ids = {id for subset in design.subsets for id in subset.ids}
+    if study.config.design.needs_scores:
+        ids = set(data.candidates["id"])
+    encoded = rows.encoded(data.candidates.filter(pl.col("id").is_in(list(ids))))
+    held = {name: encode_rows(lm, part, settings) for name, part in data.evaluation.items()}
+    return _Drawn(data, design.subsets, encoded, held, design.notes)
+
+
+def _without_scores(study: Study, data: StudyData) -> Study:
+    """The study, or one with random subsets of all candidates where its rows depend on scores.
+
+    Scoring all candidates can take as long as the finetunes: it is no part of a plan.
+    """
+    design = study.config.design
+    if not design.needs_scores:
+        return study
+    kept = ("subsets", "examples", "response_tokens", "repeats", "guard", "reference_rows")
+    random = DesignConfig(
+        weights=({name: float(frame.height) for name, frame in data.pools.items()},),
+        **{key: getattr(design, key) for key in kept},
     )
+    return replace(study, config=study.config.model_copy(update={"design": random}))
+
+
+def _no_scorer() -> Scorer:
+    raise AssertionError("a plan computes no scores")
 
 
 def _measure(study: Study, lm: Any, drawn: _Drawn, steps: int) -> Speed:
@@ -170,7 +197,7 @@ def _assemble(
         memory=memory_of(*weights, config.finetune),
         disk=disk_of(subsets, steps, evaluation, scored.rows, len(config.indicators.names), reference),
         disk_free=free_bytes(folder),
-        notes=_notes(scored, speed),
+        notes=_notes(study, drawn, scored, speed),
     )
 
 
@@ -217,11 +244,16 @@ def _scoring(study: Study, scored: Tokens, reference: int, speed: Speed | None) 
     return stages
 
 
-def _notes(scored: Tokens, speed: Speed | None) -> tuple[str, ...]:
-    notes = []
+def _notes(study: Study, drawn: _Drawn, scored: Tokens, speed: Speed | None) -> tuple[str, ...]:
+    notes = list(drawn.notes)
+    if study.config.design.needs_scores:
+        notes.append(
+            f"The rows of this {study.config.design.kind} design depend on the scores of all candidates: what is "
+            "trained on is reckoned for random rows of them."
+        )
     if scored.cut:
         notes.append(
-            f"{scored.cut:,} of {scored.rows:,} drawn rows are longer than max_tokens and lose a part of it."
+            f"{scored.cut:,} of {scored.rows:,} rows are longer than max_tokens and lose a part of it."
         )
     if speed is None:
         notes.append("No time: nothing was measured, and the ledger has no runs.")
