@@ -153,3 +153,15 @@ def test_the_command_prints_it(file: Path) -> None:
     assert "tiny: 3 runs, 42 examples in 18 steps" in shown.output
     for word in ("short", "long", "evaluation one", "optimizer", "ledger.jsonl", "free where"):
         assert word in shown.output
+
+
+def test_a_design_that_needs_scores_is_planned_with_random_rows(file: Path) -> None:
+    text = file.read_text().replace(
+        "subsets = 3, examples = 7", 'kind = "univariate", bands = 3, subsets = 6, examples = 4'
+    )
+    other = file.parent / "bands.toml"
+    other.write_text(text)
+    plan = plan_study(load_study(other), measure=False)
+    assert (plan.runs, plan.trained.rows) == (6, 2 * 6 * 4)
+    assert plan.scored.rows == sum(pool.candidates for pool in plan.pools) == 22
+    assert any("reckoned for random rows" in note for note in plan.notes)

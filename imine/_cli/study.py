@@ -12,6 +12,7 @@ from imine._cli._power import power
 from imine._cli._study_findings import findings
 from imine._cli._study_pilot import pilot
 from imine._cli._study_plan import plan
+from imine._cli._study_report import report
 from imine.errors import StudyConfigError
 from imine.progress import LineProgress, format_seconds
 
@@ -32,6 +33,7 @@ def register(app: typer.Typer) -> None:
     study.command()(status)
     study.command()(new)
     study.command()(power)
+    study.command()(report)
     study.command()(findings)
     app.add_typer(study, name="study")
 
