@@ -13,6 +13,7 @@ from scipy import stats
 from typer.testing import CliRunner
 
 from imine._cli import app
+from imine.errors import RegressionError
 from imine.regression import fit_ols, prepare_runs
 from imine.regression.validation import cross_validate
 from imine.study.findings import FindingsSettings, rank_correlation, study_findings
@@ -195,6 +196,15 @@ def test_a_design_tells_repeats_by_their_rows_whatever_the_order() -> None:
     design = pl.DataFrame({"run": [0, 0, 1, 1, 2, 2], "id": ["a", "b", "b", "a", "a", "c"]})
     labels = repeat_labels(frame, ["mtld"], design=design)
     assert labels[0] == labels[1] != labels[2]
+
+
+def test_a_study_with_repeats_says_them_itself() -> None:
+    frame = pl.DataFrame(
+        {"run_id": [0, 1, 1000000], "mtld": [1.0, 1.0, 1.0], "subset": [0, 1, 0], "repeat": [0, 0, 1]}
+    )
+    assert repeat_labels(frame, ["mtld"]) == [0, 1, 0]
+    with pytest.raises(RegressionError, match="replicates: the runs have no column pair"):
+        repeat_labels(frame, ["mtld"], "pair")
 
 
 def test_intervals_cover() -> None:

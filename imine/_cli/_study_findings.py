@@ -59,6 +59,8 @@ def findings(
         )
     except ValueError as error:
         raise RegressionError(str(error)) from None
+    if design is not None and not design.is_file():
+        raise RegressionError(f"{design}: no such file; it should be the design.parquet of a study")
     rows = None if design is None else pl.read_parquet(design)
     text = study_findings(runs, settings, design=rows, progress=LineProgress()).markdown()
     if output is None:

@@ -177,7 +177,7 @@ def _legend(shares: Shares | None) -> list[tuple[str, str]]:
 
 
 def _alone_table(alone: Sequence[Alone], level: float) -> list[tuple[str, ...]]:
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for a in alone:
         low, high = a.fit.conf_int(level)[1]
         rows.append(

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
+from imine.errors import RegressionError
 from imine.regression.checks import Check
 from imine.regression.results import Array, OlsResults
 from imine.regression.run_data import RunData
@@ -46,6 +47,9 @@ def repeat_labels(
         column: column of the labels; by default ``subset`` where a study with repeats wrote it.
         design: ``run, id`` of every row of every subset, if it is at hand: the same rows are the same subset.
 
+    Raises:
+        RegressionError: no such column.
+
     Examples:
         >>> repeat_labels(pl.DataFrame({"mtld": [50.0, 60.0, 50.0]}), ["mtld"])
         [(50.0,), (60.0,), (50.0,)]
@@ -53,6 +57,10 @@ def repeat_labels(
     if column is None and {"subset", "repeat"} <= set(frame.columns):
         column = "subset"
     if column is not None:
+        if column not in frame.columns:
+            raise RegressionError(
+                f"replicates: the runs have no column {column}; they have: {', '.join(frame.columns)}"
+            )
         return list(frame[column].to_list())
     if design is not None and "run_id" in frame.columns:
         rows = design.group_by("run").agg(pl.col("id").sort())

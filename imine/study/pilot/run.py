@@ -20,6 +20,7 @@ from imine.study.ledger import Ledger, check_recipe, locked, read_ledger
 from imine.study.machine import check_needs, set_threads
 from imine.study.pilot.report import PilotReport, judge_pilot
 from imine.study.pools import StudyData, load_data, seeded_order
+from imine.study.run import _load as load_base
 from imine.study.sweep import Job, run_jobs
 from imine.study.trial import Trainer
 
@@ -114,7 +115,7 @@ def run_pilot(
     with locked(folder):
         data = load_data(study, progress=say)
         subsets = _draw(data, names, wanted.draws, examples, study.config.seed, say)
-        lm = lm or _load(study)
+        lm = lm or load_base(study)
         ledger = _open(study, folder, data, lm, examples)
         recipes = grid(wanted, study.config.finetune)
         trainer = _trainer(study, data, lm, subsets)
@@ -179,12 +180,6 @@ def _jobs(recipe: Recipe, subsets: Sequence[_Drawn]) -> list[Job]:
         Job(f"{recipe.name}, {s.pool} {s.draw}", s.ids, s.seed, {"pool": s.pool, "draw": s.draw})
         for s in subsets
     ]
-
-
-def _load(study: Study) -> Any:
-    from imine.indicators.models import load_causal_lm
-
-    return load_causal_lm(study.resolve_model(study.config.finetune.model))
 
 
 def _trainer(study: Study, data: StudyData, lm: Any, subsets: Sequence[_Drawn]) -> Trainer:
