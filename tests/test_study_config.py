@@ -158,4 +158,4 @@ def test_the_recipe_leaves_out_what_may_change(tmp_path: Path) -> None:
     assert recipe["pools (order)"] == ["a"]
     speed = {"finetune.threads", "finetune.micro_tokens", "finetune.zero_stage", "design.reference_rows"}
     assert not ({"out", "design.subsets", "finetune.model", "pools.a.path"} | speed) & set(recipe)
-    assert set(StudyConfig.model_fields) - {key.split(".")[0] for key in recipe} == {"out", "indicators"}
+    assert set(StudyConfig.model_fields) - {key.split(".")[0] for key in recipe} == {"out", "indicators", "pilot"}

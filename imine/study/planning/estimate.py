@@ -138,7 +138,7 @@ def _no_scorer() -> Scorer:
 
 
 def _measure(study: Study, lm: Any, drawn: _Drawn, steps: int) -> Speed:
-    rows = [drawn.encoded[id] for subset in drawn.subsets for id in subset.ids]
+    rows = list(drawn.encoded.values())
     held = [example for part in drawn.evaluation.values() for example in part]
     return measure_speed(lm, rows, held, study.config.finetune, steps=steps)
 

@@ -31,7 +31,7 @@ def measure_speed(
 
     Args:
         lm: base model with ``model`` and ``tokenizer``.
-        examples: tokenised training examples, at least one; the first of them are used.
+        examples: tokenised training examples, at least one; some of all lengths are used.
         evaluation: tokenised evaluation examples, at least one.
         settings: the training recipe.
         steps: optimizer steps to time.
@@ -48,7 +48,7 @@ def measure_speed(
     short = [min(examples, key=lambda e: len(e.prompt) + len(e.response))]
     _finetune(lm, short, once)
     setup, _ = _finetune(lm, short, once)
-    seconds, width = _finetune(lm, examples[: steps * settings.batch_size], once)
+    seconds, width = _finetune(lm, _spread(examples, steps * settings.batch_size), once)
     taken = _spread(evaluation, max(1, 4 * settings.micro_tokens // settings.max_tokens))
     began = time.monotonic()
     evaluate(
