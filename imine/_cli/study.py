@@ -9,6 +9,10 @@ from pathlib import Path
 import typer
 
 from imine._cli._power import power
+from imine._cli._study_findings import findings
+from imine._cli._study_pilot import pilot
+from imine._cli._study_plan import plan
+from imine._cli._study_report import report
 from imine.errors import StudyConfigError
 from imine.progress import LineProgress, format_seconds
 
@@ -23,10 +27,14 @@ def register(app: typer.Typer) -> None:
         no_args_is_help=True,
         rich_markup_mode=None,
     )
+    study.command()(plan)
+    study.command()(pilot)
     study.command()(run)
     study.command()(status)
     study.command()(new)
     study.command()(power)
+    study.command()(report)
+    study.command()(findings)
     app.add_typer(study, name="study")
 
 

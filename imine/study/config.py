@@ -176,6 +176,24 @@ class IndicatorsConfig(Section):
         return value
 
 
+class PilotConfig(Section):
+    """What ``imine study pilot`` compares: every combination of the values, on subsets of one pool each.
+
+    Attributes:
+        learning_rates, epochs, batch_sizes: values of the recipe to try; that of ``finetune`` where none is named.
+        pools: names of the pools to draw from; all where none is named.
+        draws: subsets of each pool, each with rows and a seed of its own.
+        examples: examples of a subset; those of the design where absent.
+    """
+
+    learning_rates: tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...] = ()
+    epochs: tuple[Annotated[int, Field(ge=1)], ...] = ()
+    batch_sizes: tuple[Annotated[int, Field(ge=1)], ...] = ()
+    pools: tuple[str, ...] = ()
+    draws: int = Field(default=2, ge=2)
+    examples: int | None = Field(default=None, ge=1)
+
+
 class StudyConfig(Section):
     """A whole study file.
 
@@ -195,6 +213,7 @@ class StudyConfig(Section):
     design: DesignConfig
     finetune: FinetuneConfig = FinetuneConfig()
     indicators: IndicatorsConfig = IndicatorsConfig()
+    pilot: PilotConfig = PilotConfig()
 
     @model_validator(mode="after")
     def _unique_names(self) -> StudyConfig:
@@ -203,6 +222,13 @@ class StudyConfig(Section):
             if twice := sorted({name for name in names if names.count(name) > 1}):
                 raise ValueError(f"{key}: the name {twice[0]} stands twice")
         self.design.check_names(tuple(pool.name for pool in self.pools), self.indicators.names)
+        return self
+
+    @model_validator(mode="after")
+    def _known_pools(self) -> StudyConfig:
+        names = [pool.name for pool in self.pools]
+        if unknown := [name for name in self.pilot.pools if name not in names]:
+            raise ValueError(f"pilot.pools: no pool {unknown[0]}; allowed: {', '.join(names)}")
         return self
 
     @property
@@ -214,12 +240,13 @@ class StudyConfig(Section):
         """What the finetunes depend on, as flat keys; what a started study must not change.
 
         Left out are where files and models lie (their content is compared), how many subsets there are, what
-        is a matter of memory and speed alone, and the indicators, which are computed apart from the finetunes.
+        is a matter of memory and speed alone, the indicators, which are computed apart from the finetunes, and the
+        pilot, which is apart from the study.
         """
         whole = self.model_dump(mode="json")
         for section, key in _NOT_IN_RECIPE:
             del whole[section][key]
-        del whole["out"], whole["indicators"]
+        del whole["out"], whole["indicators"], whole["pilot"]
         finetune = whole["finetune"]
         own, lora = finetune.pop("deepspeed"), finetune.pop("lora")
         # Without them, the recipe of a study that was started before there were these keys.
