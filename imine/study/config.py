@@ -28,6 +28,8 @@ _NOT_IN_RECIPE = (
     ("finetune", "micro_tokens"),
     ("finetune", "zero_stage"),
     ("finetune", "threads"),
+    ("finetune", "workers"),
+    ("finetune", "time_limit"),
 )
 
 
@@ -115,7 +117,11 @@ class FinetuneConfig(_Section):
         clip: largest norm of a step's gradient.
         zero_stage: ZeRO stage of DeepSpeed.
         dtype: ``float32``, or ``bfloat16`` for matrix products in bfloat16 with float32 weights.
-        threads: CPU threads; torch's own choice where absent.
+        threads: CPU threads of a process; torch's own choice where absent.
+        workers: processes that finetune, one run at a time each; one, or one a GPU, where absent; 0 for none but
+            the one that asks.
+        time_limit: seconds after which a run counts as hanging; where absent, twenty times what the finished runs
+            make of its tokens, and at least ten minutes.
     """
 
     model: str = "smollm2-135m"
@@ -132,6 +138,8 @@ class FinetuneConfig(_Section):
     zero_stage: Literal[0, 1, 2, 3] = 0
     dtype: Literal["float32", "bfloat16"] = "float32"
     threads: int | None = Field(default=None, ge=1)
+    workers: int | None = Field(default=None, ge=0)
+    time_limit: float | None = Field(default=None, gt=0, allow_inf_nan=False)
 
     @field_validator("template")
     @classmethod
