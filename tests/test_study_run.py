@@ -19,8 +19,7 @@ from typer.testing import CliRunner
 from imine.errors import MissingExtraError, ModelNotFoundError, StudyChangedError, StudyError
 from imine.indicators.models import LoadedModel, load_causal_lm
 from imine.progress import SilentProgress
-from imine.study import load_study, run_study, study_status
-from imine.study import trial
+from imine.study import load_study, run_study, study_status, trial
 from imine.study.evaluate import Evaluation
 from imine.study.ledger import Ledger, locked, read_ledger
 from imine.study.table import subset_means
