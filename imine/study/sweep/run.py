@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import pickle
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -178,6 +180,7 @@ def _work_in_processes(
     attempts: int,
 ) -> None:
     ledger = record.ledger
+    _free_accelerator()
     tasks = [Task(job.run, job.ids, job.seed, {id: trainer.train[id] for id in job.ids}) for job in left]
     pool = Pool(
         pickle.dumps(_detached(trainer)),
@@ -200,6 +203,15 @@ def _work_in_processes(
                 record.event(event)
     finally:
         running_file(ledger.path).unlink(missing_ok=True)
+
+
+def _free_accelerator() -> None:
+    """Give back the memory of a GPU that this process holds without need: it may have scored the rows there."""
+    if "torch" in sys.modules:
+        import torch
+
+        gc.collect()
+        torch.cuda.empty_cache()
 
 
 def _detached(trainer: Trainer) -> Trainer:
