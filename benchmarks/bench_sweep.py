@@ -16,7 +16,6 @@ import pytest
 from pools import TEXTS, Pool
 
 from imine.bench.children import child_environment, cpu_seconds, run_child
-from imine.bench.plugin import AddFigure
 from imine.errors import ModelNotFoundError
 from imine.indicators.devices import find_devices
 from imine.indicators.templates import TEMPLATES, encode_examples
@@ -123,9 +122,7 @@ def save_tiny(folder: Path, pool: Pool) -> Path:
 
 
 @pytest.mark.parametrize("start", ["deepspeed", "python"])
-def bench_sweep(
-    benchmark: Any, figure: AddFigure, sweep: Sweep, note: Callable[[str], None], start: str, quick: bool
-) -> None:
+def bench_sweep(benchmark: Any, sweep: Sweep, note: Callable[[str], None], start: str, quick: bool) -> None:
     """A whole sweep in a worker, its start included, against as many processes as it has runs.
 
     A round times one such process, of another run each round, and counts it for all.
@@ -161,7 +158,6 @@ def bench_sweep(
         "baseline_seconds": [count * wall for wall, _ in theirs],
         "baseline_cpu_seconds": [count * cpu for _, cpu in theirs],
     }
-    figure("one process for one run", [wall for wall, _ in theirs], "s")
     for ledger in ledgers:
         say_speed(ledger, sweep, note)
 
