@@ -162,7 +162,7 @@ class _Runner:
                 after_run(record["run"])
 
         jobs = [Job(s.run, s.ids, s.seed, {"weights": s.weights, "counts": s.counts}) for s in self.subsets]
-        if any(job.run not in self.ledger.runs for job in jobs):
+        if not {job.run for job in jobs} <= self.ledger.runs.keys():
             self.record_scoring()
         run_jobs(jobs, self.trainer, self.ledger, progress=self.say, after_job=recorded, workers=workers)
         self.write_runs()
