@@ -41,7 +41,15 @@ with open(out, "w") as file:
 # Its file deepspeed, without asking where that lies.
 LAUNCHER = "from deepspeed.launcher.runner import main; main()"
 # Products of bfloat16 with sums in float32, without sparsity, in 10^12 a second: NVIDIA's data sheets.
-PEAKS = {"H100": 989.4, "H200": 989.4, "A100": 312.0, "L40S": 362.0, "L4": 121.0, "A10": 125.0}
+PEAKS = {
+    "H100 PCIe": 756.0,
+    "H100": 989.4,
+    "H200": 989.4,
+    "A100": 312.0,
+    "L40S": 362.0,
+    "L4": 121.0,
+    "A10": 125.0,
+}
 
 
 @dataclass(frozen=True)
