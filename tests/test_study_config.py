@@ -58,7 +58,14 @@ def test_models_lie_relative_to_the_file(tmp_path: Path) -> None:
 def test_the_example_is_a_study_and_names_every_key() -> None:
     text = resources.files("imine.study").joinpath("example.toml").read_text(encoding="utf-8")
     tomllib.loads(text)
-    for section in (PoolConfig, EvaluationConfig, DesignConfig, FinetuneConfig, IndicatorsConfig, PilotConfig):
+    for section in (
+        PoolConfig,
+        EvaluationConfig,
+        DesignConfig,
+        FinetuneConfig,
+        IndicatorsConfig,
+        PilotConfig,
+    ):
         for key in section.model_fields:
             assert f"{key} = " in text, key
     for key in ("name", "seed", "out"):
@@ -197,7 +204,11 @@ def test_the_recipe_leaves_out_what_may_change(tmp_path: Path) -> None:
     assert recipe["pools (order)"] == ["a"]
     speed = {"finetune.threads", "finetune.micro_tokens", "finetune.zero_stage", "design.reference_rows"}
     assert not ({"out", "design.subsets", "finetune.model", "pools.a.path"} | speed) & set(recipe)
-    assert set(StudyConfig.model_fields) - {key.split(".")[0] for key in recipe} == {"out", "indicators", "pilot"}
+    assert set(StudyConfig.model_fields) - {key.split(".")[0] for key in recipe} == {
+        "out",
+        "indicators",
+        "pilot",
+    }
 
 
 def test_keys_that_came_later_stand_in_the_recipe_only_where_they_are_set(tmp_path: Path) -> None:

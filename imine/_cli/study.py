@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from importlib import resources
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -15,6 +16,9 @@ from imine._cli._study_plan import plan
 from imine._cli._study_report import report
 from imine.errors import StudyConfigError
 from imine.progress import LineProgress, format_seconds
+
+if TYPE_CHECKING:
+    from imine.study import StudyStatus
 
 _FILE = typer.Argument(help="The study file (TOML).", metavar="STUDY")
 _OUT = typer.Option(None, "--out", help="Folder of the results, instead of the study file's.")
@@ -38,10 +42,17 @@ def register(app: typer.Typer) -> None:
     app.add_typer(study, name="study")
 
 
-def run(file: Path = _FILE, out: Path | None = _OUT) -> None:
+def run(
+    file: Path = _FILE,
+    out: Path | None = _OUT,
+    workers: int | None = typer.Option(
+        None, min=0, help="Processes that finetune, instead of the study file's; 0: none but this one."
+    ),
+) -> None:
     """Run what is left of a study.
 
-    Interrupted at any point, the same command goes on with the first run that is not finished.
+    Interrupted at any point, the same command goes on with the first run that is not finished. Runs that failed
+    are tried again. Ends with 1 where some failed.
 
     Example: imine study run study.toml
     """
@@ -50,8 +61,11 @@ def run(file: Path = _FILE, out: Path | None = _OUT) -> None:
     from imine.study import load_study, run_study
 
     progress = LineProgress()
-    state = run_study(load_study(file), out=out, progress=progress)
+    state = run_study(load_study(file), out=out, progress=progress, workers=workers)
     typer.echo(f"{state.done} runs in {state.out / 'runs.parquet'}")
+    if state.failed:
+        _echo_failed(state)
+        raise typer.Exit(1)
     typer.echo(f"next: imine fit {state.out / 'runs.parquet'} -o rule.json")
 
 
@@ -67,8 +81,21 @@ def status(file: Path = _FILE, out: Path | None = _OUT) -> None:
     if state.seconds_a_run is not None and state.seconds_left is not None:
         left = format_seconds(state.seconds_left)
         typer.echo(f"{format_seconds(state.seconds_a_run)} a run, {left} left at this rate")
+    for worker in state.running:
+        typer.echo(f"worker {worker.worker} on {worker.device}: {worker.what} since {worker.since}")
+    _echo_failed(state)
+    if seconds := {stage: value for stage, value in state.device_seconds.items() if value}:
+        said = ", ".join(f"{stage} {format_seconds(value)}" for stage, value in seconds.items())
+        typer.echo(f"device time: {said}; together {format_seconds(sum(seconds.values()))}")
     if state.torn_bytes:
         typer.echo(f"the last record was cut off ({state.torn_bytes} bytes); it is made again")
+
+
+def _echo_failed(state: StudyStatus) -> None:
+    for run, reason in state.failed.items():
+        typer.echo(f"run {run} failed: {reason}")
+    if state.failed:
+        typer.echo("imine study run tries them again")
 
 
 def new(path: Path = typer.Argument(Path("study.toml"), help="File to write; it must not exist.")) -> None:

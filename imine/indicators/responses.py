@@ -5,7 +5,7 @@ Scoring, finetuning and evaluation all measure a response here, so that they mea
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -140,52 +140,86 @@ def trainable_tokens(example: EncodedExample) -> int:
     return len(example.response) - (not example.prompt)
 
 
-def token_losses(model: Any, batch: TokenBatch, past: Any = None) -> Any:
+# What is measured at positions that predict a response token: logits (positions, vocabulary) in float32 and the
+# targets (positions,) in, a row a position out.
+Measure = Callable[[Any, Any], Any]
+
+
+def negative_log_likelihood(logits: Any, target: Any) -> Any:
+    """Minus the logarithm of each target's probability: float32 tensor (positions,), in nats."""
+    from torch.nn.functional import cross_entropy
+
+    return cross_entropy(logits, target, reduction="none")
+
+
+def loss_and_hit(logits: Any, target: Any) -> Any:
+    """Float32 tensor (positions, 2): the loss, and 1 where the target is the likeliest token, else 0.
+
+    Of equally likely tokens the first counts as the likeliest.
+
+    Examples:
+        >>> import torch
+        >>> found = loss_and_hit(torch.tensor([[0.0, 1.0], [2.0, 0.0]]), torch.tensor([1, 1]))
+        >>> [[round(value, 3) for value in row] for row in found.tolist()]
+        [[0.313, 1.0], [2.127, 0.0]]
+    """
+    import torch
+
+    losses = negative_log_likelihood(logits, target)
+    return torch.stack([losses, (logits.argmax(dim=-1) == target).to(losses.dtype)], dim=-1)
+
+
+def token_losses(
+    model: Any, batch: TokenBatch, past: Any = None, measure: Measure = negative_log_likelihood
+) -> Any:
     """Negative log-likelihood of every response token of a batch.
 
     Args:
         model: a causal language model of transformers.
         batch: padded examples. Padding on the right needs no mask: a causal model reads nothing after a position.
         past: keys and values of a prefix that all rows share, see :class:`imine.indicators.prefix.PrefixCache`.
+        measure: what is measured instead, from the same logits.
 
     Returns:
-        Float32 tensor (targets,), in nats, in the order of ``batch.target``.
+        Float32 tensor (targets,), in nats, in the order of ``batch.target``; or a row of ``measure`` a target.
     """
     import torch
-    from torch.nn.functional import cross_entropy
 
     if model.config.model_type not in PLAIN_HEADS:
-        return _own_losses(model, batch)
+        return _own_losses(model, batch, measure)
     # The vocabulary is a quarter of the work of a small model: leave out prompts and padding.
     trunk = model.base_model(input_ids=batch.input_ids, past_key_values=past, use_cache=past is not None)
     hidden = trunk.last_hidden_state[batch.row, batch.column]
     head = model.get_output_embeddings()
     if torch.is_grad_enabled():
-        return cross_entropy(head(hidden).float(), batch.target, reduction="none")
+        return measure(head(hidden).float(), batch.target)
     parts = zip(hidden.split(_CHUNK), batch.target.split(_CHUNK), strict=True)
-    return torch.cat([cross_entropy(head(h).float(), t, reduction="none") for h, t in parts])
+    return torch.cat([measure(head(h).float(), t) for h, t in parts])
 
 
-def _own_losses(model: Any, batch: TokenBatch) -> Any:
+def _own_losses(model: Any, batch: TokenBatch, measure: Measure) -> Any:
     """Losses by the model's own forward pass, its logits a piece of the positions at a time."""
     import torch
-    from torch.nn.functional import cross_entropy
 
     rows, width = batch.input_ids.shape
     positions = max(64, _PIECE // model.config.get_text_config().vocab_size)
     if torch.is_grad_enabled() or rows * width <= positions or getattr(model, "_is_stateful", False):
         logits = model(input_ids=batch.input_ids, use_cache=False).logits
-        return cross_entropy(logits[batch.row, batch.column].float(), batch.target, reduction="none")
-    losses = torch.empty(len(batch.target), dtype=torch.float32, device=batch.input_ids.device)
+        return measure(logits[batch.row, batch.column].float(), batch.target)
+    found: Any = None
     high = max(1, positions // 64)
     for top in range(0, rows, high):
         for left, logits in _pieces(model, batch.input_ids[top : top + high], positions):
             row, column = batch.row - top, batch.column - left
             bottom, right = logits.shape[:2]
             here = (row >= 0) & (row < bottom) & (column >= 0) & (column < right)
-            part = logits[row[here], column[here]].float()
-            losses[here] = cross_entropy(part, batch.target[here], reduction="none")
-    return losses
+            part = measure(logits[row[here], column[here]].float(), batch.target[here])
+            if found is None:
+                found = torch.empty(
+                    (len(batch.target), *part.shape[1:]), dtype=part.dtype, device=part.device
+                )
+            found[here] = part
+    return found
 
 
 def _pieces(model: Any, input_ids: Any, positions: int) -> Iterator[tuple[int, Any]]:
@@ -209,12 +243,28 @@ def response_sums(model: Any, batch: TokenBatch, past: Any = None) -> Any:
     Returns:
         Float64 tensor (rows,) on the CPU, in nats.
     """
+    return _row_sums(batch, token_losses(model, batch, past))
+
+
+def response_sums_and_hits(model: Any, batch: TokenBatch) -> tuple[Any, Any]:
+    """As :func:`response_sums`, and how many tokens of each response the model finds the likeliest.
+
+    Args:
+        model, batch: as for :func:`token_losses`.
+
+    Returns:
+        Two float64 tensors (rows,) on the CPU: nats, and a count.
+    """
+    losses, hits = token_losses(model, batch, measure=loss_and_hit).unbind(-1)
+    return _row_sums(batch, losses), _row_sums(batch, hits)
+
+
+def _row_sums(batch: TokenBatch, values: Any) -> Any:
     import torch
 
-    # On the CPU: not every accelerator has float64.
-    losses = token_losses(model, batch, past).cpu().double()
     totals = torch.zeros(len(batch.input_ids), dtype=torch.float64)
-    return totals.index_add_(0, batch.row.cpu(), losses)
+    # On the CPU: not every accelerator has float64.
+    return totals.index_add_(0, batch.row.cpu(), values.cpu().double())
 
 
 def autocast(dtype: str, device: Any) -> Any:

@@ -30,6 +30,8 @@ _NOT_IN_RECIPE = (
     ("finetune", "zero_stage"),
     ("finetune", "offload"),
     ("finetune", "threads"),
+    ("finetune", "workers"),
+    ("finetune", "time_limit"),
 )
 
 
@@ -114,7 +116,11 @@ class FinetuneConfig(Section):
         offload: ``optimizer`` (stage 1 or more) and ``parameters`` (stage 3) that lie in the CPU's memory.
         deepspeed: content of the user's own DeepSpeed JSON; in a study file its path, relative to it.
         dtype: ``float32``, or ``bfloat16`` for matrix products in bfloat16 with float32 weights.
-        threads: CPU threads; torch's own choice where absent.
+        threads: CPU threads of a process; torch's own choice where absent.
+        workers: processes that finetune, one run at a time each; one, or one a GPU, where absent; 0 for none but
+            the one that asks.
+        time_limit: seconds after which a run counts as hanging; where absent, twenty times what the finished runs
+            make of its tokens, and at least ten minutes.
     """
 
     model: str = "smollm2-135m"
@@ -134,6 +140,8 @@ class FinetuneConfig(Section):
     deepspeed: dict[str, Any] | None = None
     dtype: Literal["float32", "bfloat16"] = "float32"
     threads: int | None = Field(default=None, ge=1)
+    workers: int | None = Field(default=None, ge=0)
+    time_limit: float | None = Field(default=None, gt=0, allow_inf_nan=False)
 
     @field_validator("template")
     @classmethod

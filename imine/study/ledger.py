@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,7 +23,8 @@ class Ledger:
 
     Attributes:
         path: the file.
-        records: its records in order; each has a ``kind``: ``study``, ``baseline`` or ``run``.
+        records: its records in order; each has a ``kind``: ``study``, ``baseline``, ``run``, ``failed`` (a run that
+            gave no result) or ``stage`` (seconds that belong to no run).
         torn: bytes of a last line that was cut off while it was written; not among the records.
     """
 
@@ -50,23 +52,69 @@ class Ledger:
         """The finished runs by their number."""
         return {r["run"]: r for r in self.records if r["kind"] == "run"}
 
+    @property
+    def failed(self) -> dict[int | str, dict[str, Any]]:
+        """The newest failure of every run that failed and is not finished."""
+        finished = self.runs
+        return {r["run"]: r for r in self.records if r["kind"] == "failed" and r["run"] not in finished}
+
+    @property
+    def device_seconds(self) -> dict[str, float]:
+        """Seconds of devices by stage, over everything that this ledger records.
+
+        ``load``: starting processes with the base model; ``train``; ``evaluate``, the base model's included;
+        ``score``: the indicators; ``lost``: attempts at runs that gave no result.
+
+        Examples:
+            >>> records = [
+            ...     {"kind": "stage", "stage": "load", "seconds": 4.0},
+            ...     {"kind": "baseline", "seconds_evaluate": 2.0},
+            ...     {"kind": "run", "run": 0, "seconds_train": 9.0, "seconds_evaluate": 2.5},
+            ...     {"kind": "failed", "run": 1, "seconds_lost": 7.0},
+            ... ]
+            >>> Ledger(Path("ledger.jsonl"), records).device_seconds
+            {'load': 4.0, 'train': 9.0, 'evaluate': 4.5, 'score': 0.0, 'lost': 7.0}
+        """
+        total = dict.fromkeys(("load", "train", "evaluate", "score", "lost"), 0.0)
+        for record in self.records:
+            if record["kind"] == "stage":
+                total[record["stage"]] = total.get(record["stage"], 0.0) + record["seconds"]
+            for stage in ("train", "evaluate", "lost"):
+                total[stage] += record.get(f"seconds_{stage}", 0.0)
+        return total
+
     def append(self, record: dict[str, Any]) -> None:
         """Add a record; when this returns it is on the disk.
 
-        A torn last line is cut off first.
+        A torn last line is cut off first; what cannot be written whole is not written.
+
+        Raises:
+            ValueError: a number of the record is not finite.
+            StudyError: the disk is full or fails.
         """
         line = json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n"
         fresh = not self.path.exists()
-        with self.path.open("ab") as file:
-            if self.torn:
-                file.truncate(file.tell() - self.torn)
-                self.torn = 0
-            file.write(line.encode())
-            file.flush()
-            os.fsync(file.fileno())
+        with self.path.open("ab", buffering=0) as file:
+            end = file.seek(0, os.SEEK_END) - self.torn
+            file.truncate(end)
+            self.torn = 0
+            try:
+                _write_all(file.fileno(), line.encode())
+                os.fsync(file.fileno())
+            except OSError as error:
+                file.truncate(end)
+                raise StudyError(
+                    f"{self.path} cannot be written: {error}; what was finished before is kept: make room, and run "
+                    "the same again"
+                ) from error
         if fresh:
             _sync_folder(self.path.parent)
         self.records.append(record)
+
+
+def _write_all(handle: int, content: bytes) -> None:
+    while content:
+        content = content[os.write(handle, content) :]
 
 
 def _sync_folder(folder: Path) -> None:
@@ -107,7 +155,9 @@ def _record(line: bytes, place: str) -> dict[str, Any]:
     if isinstance(record, dict) and "kind" in record:
         return record
     # Without the recipe nobody knows how the runs were made; a run or the baseline can be made again.
-    redone = line.startswith((b'{"kind": "run"', b'{"kind": "baseline"'))
+    redone = line.startswith(
+        tuple(b'{"kind": "%b"' % kind for kind in (b"run", b"baseline", b"failed", b"stage"))
+    )
     advice = (
         "put the file back from a copy, or remove this line and it is made again" if redone else _START_ANEW
     )
@@ -157,7 +207,7 @@ def check_recipe(
             "\n  ".join([f"{where} is not the study that {ledger.path} was started with:", *lines])
             + "\nPut the old values back, or name another folder with out or --out. What may change: more "
             "design.subsets and design.repeats, the indicators (but those that the design looks at), micro_tokens, "
-            "zero_stage, offload, the threads, and where files and models lie."
+            "zero_stage, offload, threads, workers, time_limit, and where files and models lie."
         )
 
 
@@ -195,8 +245,27 @@ def locked(folder: Path) -> Iterator[None]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise StudyError(f"another process runs the study in {folder}; wait for it or end it") from None
+        # Whoever asks whether the folder is held holds it for a moment.
+        for left in reversed(range(5)):
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError:
+                if not left:
+                    raise StudyError(
+                        f"another process runs the study in {folder}; wait for it or end it"
+                    ) from None
+                time.sleep(0.1)
         yield
+
+
+def is_locked(folder: Path) -> bool:
+    """Whether a process works in a folder now."""
+    try:
+        with (folder / ".lock").open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return False

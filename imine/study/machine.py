@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import resource
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 import imine
@@ -49,19 +51,42 @@ def set_threads(threads: int | None) -> None:
         torch.set_num_threads(threads)
 
 
+def forget_peaks() -> None:
+    """Begin anew to measure the largest memory of this process and, on CUDA, of the device.
+
+    Linux alone can do so for a process; elsewhere the largest of the process so far is what is found.
+    """
+    import torch
+
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+
+
 def machine_record(model: Any) -> dict[str, Any]:
     """Device of a model, threads, memory and versions of this process, for the ledger."""
     import torch
 
     device = next(model.parameters()).device
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+    on_cuda = device.type == "cuda"
     return {
-        "device": name,
+        "device": torch.cuda.get_device_name(device) if on_cuda else "cpu",
         "threads": torch.get_num_threads(),
-        # The largest of this process so far, in MiB: the kernel counts KiB.
-        "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+        "peak_rss_mb": _peak_rss_mb(),
+        **({"peak_device_mb": torch.cuda.max_memory_allocated(device) // 2**20} if on_cuda else {}),
         "versions": {"imine": imine.__version__, **{name: _version(name) for name in _PACKAGES}},
     }
+
+
+def _peak_rss_mb() -> int:
+    """Largest resident memory since :func:`forget_peaks`, in MiB."""
+    with suppress(OSError):
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) // 1024
+    # The kernel of Linux counts KiB here.
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 
 
 def _version(package: str) -> str | None:

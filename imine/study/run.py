@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +12,20 @@ import polars as pl
 
 from imine.errors import StudyError
 from imine.files import replace_file
+from imine.indicators.devices import find_devices
 from imine.progress import Progress, SilentProgress
+from imine.study.base_model import NamedModel
 from imine.study.config import Study, recipe_sha256
 from imine.study.design import Subset, design_frame
 from imine.study.designs.rows import StudyRows, encode_rows
 from imine.study.designs.settings import REPEAT_STEP
 from imine.study.finetune import check_trainable
-from imine.study.ledger import Ledger, check_recipe, check_rows, locked, read_ledger
+from imine.study.ledger import Ledger, check_recipe, check_rows, is_locked, locked, read_ledger
 from imine.study.machine import all_versions, check_needs, set_threads
 from imine.study.pools import StudyData, load_data
 from imine.study.scoring import Scorer, ScoresLike, default_scorer
 from imine.study.sweep import Job, run_jobs
+from imine.study.sweep.running import Running, read_running
 from imine.study.table import runs_frame, write_parquet
 from imine.study.trial import Trainer
 
@@ -36,6 +40,10 @@ class StudyStatus:
         total: runs of the study.
         seconds_a_run: mean wall time of a finished run, training and evaluation; ``None`` before the first.
         torn_bytes: length of a record that was cut off while it was written; that run is done again.
+        running: what the workers do now, if a process works in the folder.
+        failed: reason of every run that failed and is not finished, by run; the next call tries them again.
+        workers: processes that share the remaining runs.
+        device_seconds: seconds of devices by stage, so far.
     """
 
     out: Path
@@ -43,15 +51,21 @@ class StudyStatus:
     total: int
     seconds_a_run: float | None
     torn_bytes: int = 0
+    running: tuple[Running, ...] = ()
+    failed: Mapping[int | str, str] = field(default_factory=dict)
+    workers: int = 1
+    device_seconds: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def seconds_left(self) -> float | None:
         """Time that the remaining runs take at this rate."""
-        return None if self.seconds_a_run is None else self.seconds_a_run * (self.total - self.done)
+        if self.seconds_a_run is None:
+            return None
+        return self.seconds_a_run * (self.total - self.done) / self.workers
 
 
 def study_status(study: Study, out: Path | None = None) -> StudyStatus:
-    """How far a study is, from its ledger alone.
+    """How far a study is, from its ledger and the file beside it that says who works on what.
 
     Args:
         study: the study.
@@ -62,7 +76,12 @@ def study_status(study: Study, out: Path | None = None) -> StudyStatus:
     seconds = [r["seconds_train"] + r["seconds_evaluate"] for r in ledger.runs.values()]
     mean = sum(seconds) / len(seconds) if seconds else None
     total = max(study.config.design.total_runs, len(seconds))
-    return StudyStatus(folder, len(seconds), total, mean, ledger.torn)
+    running = read_running(ledger.path) if is_locked(folder) else ()
+    failed = {run: record["reason"] for run, record in ledger.failed.items()}
+    workers = len(running) or study.config.finetune.workers or 1
+    return StudyStatus(
+        folder, len(seconds), total, mean, ledger.torn, running, failed, workers, ledger.device_seconds
+    )
 
 
 def run_study(
@@ -73,6 +92,7 @@ def run_study(
     scorer: Scorer | None = None,
     progress: Progress | None = None,
     after_run: Callable[[int], None] | None = None,
+    workers: int | None = None,
 ) -> StudyStatus:
     """Run what is left of a study.
 
@@ -84,22 +104,24 @@ def run_study(
         study: the study.
         out: folder of the results; that of the study file by default.
         lm: base model with ``model``, ``tokenizer``, ``name`` and ``sha256``, as ``load_causal_lm`` gives
-            it; by default the one that the study names.
+            it, which this process then finetunes; by default worker processes load the one that the study names.
         scorer: computes the indicators of a records frame; by default imine's own.
         progress: told of every step.
         after_run: called with a run's number once it is in the ledger.
+        workers: processes that finetune; by default as the study file says. The results are the same.
 
     Raises:
         StudyConfigError: a pool is not there, or the pools have too few rows.
         StudyChangedError: the folder holds another study.
-        StudyError: another process works in the folder, the ledger is damaged, or training fails.
+        StudyError: another process works in the folder, the ledger is damaged, the base model cannot be evaluated,
+            or run after run fails (a single one is recorded as failed); without workers, training fails.
         ModelNotFoundError: the base model or the encoder is not at hand; nothing was read.
         MissingExtraError: DeepSpeed or torch is not installed; nothing was read.
     """
     folder, say = out or study.out, progress or SilentProgress()
     with locked(folder):
         runner = _Runner.prepare(study, folder, lm, scorer, say)
-        runner.go(after_run)
+        runner.go(after_run, workers)
     return study_status(study, folder)
 
 
@@ -112,6 +134,7 @@ class _Runner:
     subsets: tuple[Subset, ...]
     ledger: Ledger
     scores: ScoresLike
+    seconds_score: float
 
     @classmethod
     def prepare(cls, study: Study, folder: Path, lm: Any, scorer: Scorer | None, say: Progress) -> _Runner:
@@ -121,8 +144,9 @@ class _Runner:
         lm = lm or _load(study)
         ledger = read_ledger(folder / "ledger.jsonl")
         recipe = _checked_recipe(study, ledger, data, lm)
+        clock = _Clock()
         rows = StudyRows(
-            study, data, lm, lambda: scorer or default_scorer(study, data.candidates, folder, say)
+            study, data, lm, lambda: clock.of(scorer or default_scorer(study, data.candidates, folder, say))
         )
         stored = _stored_rows(folder / "design.parquet", ledger) if study.config.design.needs_scores else {}
         design = rows.draw(stored)
@@ -140,17 +164,27 @@ class _Runner:
         trainer = Trainer(lm, study.config.finetune, encoded, evals)
         scores = rows.scores(drawn)
         replace_file(folder / "scores.parquet", scores.write)
-        return cls(study, folder, say, trainer, design.subsets, ledger, scores)
+        return cls(study, folder, say, trainer, design.subsets, ledger, scores, clock.seconds)
 
-    def go(self, after_run: Callable[[int], None] | None) -> None:
+    def go(self, after_run: Callable[[int], None] | None, workers: int | None) -> None:
         def recorded(record: Mapping[str, Any]) -> None:
             self.write_runs()
             if after_run:
                 after_run(record["run"])
 
         jobs = [Job(s.run, s.ids, s.seed, {"weights": s.weights, "counts": s.counts}) for s in self.subsets]
-        run_jobs(jobs, self.trainer, self.ledger, progress=self.say, after_job=recorded)
+        if not {job.run for job in jobs} <= self.ledger.runs.keys():
+            self.record_scoring()
+        run_jobs(jobs, self.trainer, self.ledger, progress=self.say, after_job=recorded, workers=workers)
         self.write_runs()
+
+    def record_scoring(self) -> None:
+        """Put the time of the scoring into the ledger, if it is worth a line: scores may come out of a cache."""
+        if self.seconds_score < 1:
+            return
+        devices = find_devices()
+        record = {"kind": "stage", "stage": "score", "seconds": self.seconds_score * len(devices)}
+        self.ledger.append(record | {"device": devices[0]})
 
     def write_runs(self) -> None:
         """Make ``runs.parquet`` anew from the ledger and the scores."""
@@ -177,6 +211,7 @@ class _Runner:
                 "evaluation_sets": list(self.trainer.evaluation),
                 "pools": [pool.name for pool in self.study.config.pools],
                 "devices": sorted({run["device"] for run in runs.values()}),
+                "device_seconds": self.ledger.device_seconds,
             },
             "versions": all_versions([runs[run] for run in sorted(runs)]),
             "reference": {
@@ -185,10 +220,25 @@ class _Runner:
         }
 
 
-def _load(study: Study) -> Any:
-    from imine.indicators.models import load_causal_lm
+@dataclass(slots=True)
+class _Clock:
+    """Seconds that scoring takes, before the draw and after it."""
 
-    return load_causal_lm(study.resolve_model(study.config.finetune.model))
+    seconds: float = 0.0
+
+    def of(self, scorer: Scorer) -> Scorer:
+        def timed(rows: pl.DataFrame) -> ScoresLike:
+            began = time.monotonic()
+            try:
+                return scorer(rows)
+            finally:
+                self.seconds += time.monotonic() - began
+
+        return timed
+
+
+def _load(study: Study) -> NamedModel:
+    return NamedModel.find(study.resolve_model(study.config.finetune.model))
 
 
 def _checked_recipe(study: Study, ledger: Ledger, data: StudyData, lm: Any) -> dict[str, Any]:

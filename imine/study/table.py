@@ -57,9 +57,17 @@ def run_row(record: Mapping[str, Any], baseline: Mapping[str, Any]) -> dict[str,
     row |= {f"loss_{name}": part["loss"] for name, part in record["evaluation"].items()}
     row |= {"baseline_loss": baseline["loss"]}
     row |= {f"baseline_loss_{name}": part["loss"] for name, part in baseline["evaluation"].items()}
+    row |= _accuracies(record, "") | _accuracies(baseline, "baseline_")
     row |= {"train_loss_first": record["train_losses"][0], "train_loss_last": record["train_losses"][-1]}
     row |= {key: record[key] for key in ("steps", "tokens", "response_tokens", "padded_tokens")}
-    return row | {key: record[key] for key in ("seconds_train", "seconds_evaluate", "peak_rss_mb", "threads")}
+    row |= {key: record[key] for key in ("seconds_train", "seconds_evaluate", "peak_rss_mb", "threads")}
+    return row | {key: record[key] for key in ("peak_device_mb",) if key in record}
+
+
+def _accuracies(record: Mapping[str, Any], prefix: str) -> dict[str, float]:
+    """Accuracies of an evaluation; records of ledgers from before they were counted have none."""
+    parts = {"": record} | {f"_{name}": part for name, part in record["evaluation"].items()}
+    return {f"{prefix}accuracy{end}": part["accuracy"] for end, part in parts.items() if "accuracy" in part}
 
 
 def runs_frame(
@@ -80,7 +88,16 @@ def runs_frame(
         indicators: names of the indicators.
         labels: what else the design says of each run, further columns.
     """
-    rows = pl.DataFrame([run_row(runs[k], baseline) | dict((labels or {}).get(k, {})) for k in sorted(runs)])
+    # All rows are read for the schema: an accuracy may be missing in the first ones.
+    rows = pl.DataFrame(
+        [run_row(runs[k], baseline) | dict((labels or {}).get(k, {})) for k in sorted(runs)],
+        infer_schema_length=None,
+    )
+    rows = rows.with_columns(
+        pl.col(name).exp().alias(name.replace("loss", "eval_perplexity", 1))
+        for name in rows.columns
+        if name.startswith(("loss", "baseline_loss"))
+    )
     means = subset_means(design, scores, indicators)
     table = rows.join(means, left_on="run_id", right_on="run", how="left", maintain_order="left")
     head = ("run_id", "seed", "n_examples")

@@ -12,9 +12,9 @@ from imine.errors import StudyError
 from imine.indicators.templates import EncodedExample
 from imine.study.config import FinetuneConfig
 from imine.study.design import rows_sha256
-from imine.study.evaluate import Evaluation, evaluate, pooled_loss
-from imine.study.finetune import finetuned
-from imine.study.machine import machine_record
+from imine.study.evaluate import Evaluation, evaluate, pooled_accuracy, pooled_loss
+from imine.study.finetune import check_training, finetuned
+from imine.study.machine import forget_peaks, machine_record, set_threads
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,8 @@ class Trainer:
     """Everything that does not change from one finetune to the next.
 
     Attributes:
-        lm: base model with ``model``, ``tokenizer``, ``name`` and ``sha256``, as ``load_causal_lm`` gives it.
+        lm: base model with ``model``, ``tokenizer``, ``name`` and ``sha256``, as ``load_causal_lm`` gives it; or a
+            :class:`~imine.study.base_model.NamedModel`, which is loaded where it is trained.
         settings: the training recipe.
         train: tokenised examples by id.
         evaluation: tokenised examples of each evaluation set.
@@ -33,12 +34,25 @@ class Trainer:
     train: Mapping[str, EncodedExample]
     evaluation: Mapping[str, Sequence[EncodedExample]]
 
+    def prepare(self) -> None:
+        """Set the threads and have the base model in memory: what a process does once, before its first run.
+
+        Raises:
+            MissingExtraError: DeepSpeed, torch or transformers is not installed.
+            ModelNotFoundError: the model is not there.
+            StudyError: its content is not what its hash says.
+        """
+        check_training()
+        set_threads(self.settings.threads)
+        self.lm.model  # noqa: B018 - a named model is loaded when it is first asked for
+
     def baseline(self) -> dict[str, Any]:
         """Evaluate the base model: a ``baseline`` record of the ledger.
 
         Raises:
             StudyError: a loss is not finite.
         """
+        forget_peaks()
         return {"kind": "baseline", **self._evaluate(self.lm.model, None)}
 
     def run(self, run: int | str, ids: Sequence[str], seed: int) -> dict[str, Any]:
@@ -52,6 +66,7 @@ class Trainer:
         Raises:
             StudyError: an example has no trainable token, or a loss is not finite.
         """
+        forget_peaks()
         examples = [self.train[id] for id in ids]
         pad_id = self.lm.tokenizer.pad_token_id
         with finetuned(self.lm.model, examples, self.settings, seed=seed, pad_id=pad_id) as tuned:
@@ -86,6 +101,7 @@ class Trainer:
         _check_finite(results, run)
         return {
             "loss": pooled_loss(list(results.values())),
+            **_accuracy(pooled_accuracy(list(results.values()))),
             "evaluation": {name: _evaluation_record(result) for name, result in results.items()},
             "seconds_evaluate": time.monotonic() - began,
             **machine_record(model),
@@ -102,4 +118,10 @@ def _check_finite(results: Mapping[str, Evaluation], run: int | str | None) -> N
 
 
 def _evaluation_record(result: Evaluation) -> dict[str, Any]:
-    return {"loss": result.loss, "sums": result.sums.tolist(), "tokens": result.tokens.tolist()}
+    record = {"loss": result.loss, **_accuracy(result.accuracy), "sums": result.sums.tolist()}
+    record["tokens"] = result.tokens.tolist()
+    return record if result.right is None else record | {"right": result.right.tolist()}
+
+
+def _accuracy(value: float | None) -> dict[str, float]:
+    return {} if value is None else {"accuracy": value}
