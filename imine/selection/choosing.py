@@ -15,6 +15,9 @@ from imine.selection.requests import Request
 
 Bools = npt.NDArray[np.bool_]
 
+# As many passes over 16-bit numbers cost as much as one stable sort of them.
+_FEW_GROUPS = 64
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pool:
@@ -74,9 +77,8 @@ def choose(ranking: Ranking, pool: Pool) -> Choice:
     Raises:
         SelectionError: the quotas cannot be met.
     """
-    codes = np.full(len(ranking.order), Code.UNSCORED, dtype=np.uint8)
+    codes = np.where(np.isnan(ranking.predicted), np.uint8(Code.UNSCORED), np.uint8(Code.ABOVE))
     rows = ranking.rows
-    codes[rows] = Code.ABOVE
     rows = _collapse(rows, pool, codes)
     rows = _with_tokens(rows, pool, codes)
     if pool.request.threshold is not None:
@@ -159,18 +161,23 @@ def _within_quota(rows: Rows, wanted: int, pool: Pool, codes: npt.NDArray[np.uin
     group = pool.groups.codes[rows]
     there = np.bincount(group, minlength=len(pool.groups.names)).astype(np.int64)
     least, most = row_bounds(pool.bounds, there, wanted)
-    nth = _running(group, there)
-    fits = nth < most[group]
-    codes[rows[~fits]] = Code.QUOTA
-    reserved = nth < least[group]
+    reserved, fits = _first_of_each(group, there, least), _first_of_each(group, there, most)
     free = np.flatnonzero(fits & ~reserved)[: wanted - int(reserved.sum())]
-    kept = reserved.copy()
-    kept[free] = True
     last = _last_place(free, reserved)
-    beyond = ~fits
-    beyond[: last + 1] = False
-    codes[rows[beyond]] = Code.ABOVE
+    codes[rows[: last + 1][~fits[: last + 1]]] = Code.QUOTA
+    kept = reserved
+    kept[free] = True
     return rows[kept], last
+
+
+def _first_of_each(group: npt.NDArray[np.unsignedinteger], there: Rows, count: Rows) -> Bools:
+    """Whether a row is among the first ``count`` of its group."""
+    if len(there) > _FEW_GROUPS:
+        return np.asarray(_running(group, there) < count[group])
+    first = np.ones(len(group), dtype=bool)
+    for number in np.flatnonzero(count < there):
+        first[np.flatnonzero(group == number)[count[number] :]] = False
+    return first
 
 
 def _last_place(free: Rows, reserved: Bools) -> int:

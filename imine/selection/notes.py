@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import polars as pl
 
 from imine.rules import MeanPrediction
 from imine.selection.choosing import choose, without_diversity

@@ -63,19 +63,40 @@ def predict(scores: pl.DataFrame, rule: Rule) -> Array:
 
 def rank(ids: pl.Series, predicted: Array, key: Array) -> Ranking:
     """Order rows by key, then by id."""
-    order = np.argsort(key)
-    ranked = len(key) - int(np.isnan(key).sum())
-    ordered = key[order[:ranked]]
-    same = np.zeros(len(key) + 1, dtype=bool)
-    same[1:ranked] = ordered[1:] == ordered[:-1]
-    same[ranked + 1 : len(key)] = True
-    # Places of rows that share their key with another.
-    shared = np.flatnonzero(same[:-1] | same[1:])
+    order, alike = _sort_roughly(key)
+    # Places of rows that this order cannot tell from a neighbour; all rows without a prediction are among them.
+    shared = np.flatnonzero(alike[:-1] | alike[1:])
     if len(shared):
-        run = np.cumsum(~same[:-1])[shared]
-        tied = pl.DataFrame({"run": run, "id": ids[order[shared]], "row": order[shared]})
-        order[shared] = tied.sort("run", "id")["row"].to_numpy()
-    return Ranking(predicted, key, order, ranked)
+        rows = order[shared]
+        tied = pl.DataFrame(
+            {"run": np.cumsum(~alike[shared]), "key": key[rows], "id": ids[rows], "row": rows}
+        )
+        order[shared] = tied.sort("run", "key", "id")["row"].to_numpy()
+    return Ranking(predicted, key, order, len(key) - int(np.isnan(key).sum()))
+
+
+def _sort_roughly(key: Array) -> tuple[Rows, npt.NDArray[np.bool_]]:
+    """Rows in the order of the leading bits of their keys, and whether each place is alike with the one before it.
+
+    The leading bits of a key and the number of its row share 64 bits, so that whole numbers are sorted in place: numpy
+    does that ten times as fast as it finds the order of floats.
+    """
+    rows, low = len(key), np.uint64(max(1, (len(key) - 1).bit_length()))
+    packed = (key + 0.0).view(np.uint64)  # one zero, not two
+    sign = np.uint64(1 << 63)
+    # As unsigned numbers: the positive above the negative, and those in reverse.
+    negative = packed >= sign
+    np.bitwise_xor(packed, np.where(negative, ~np.uint64(0), sign), out=packed)
+    packed[np.isnan(key)] = ~np.uint64(0)
+    packed >>= low
+    packed <<= low
+    packed |= np.arange(rows, dtype=np.uint64)
+    packed.sort()
+    order = (packed & np.uint64((1 << int(low)) - 1)).astype(np.int64)
+    packed >>= low
+    alike = np.zeros(rows + 1, dtype=bool)
+    alike[1:rows] = packed[1:] == packed[:-1]
+    return order, alike
 
 
 def check_ids(ids: pl.Series) -> None:
@@ -94,16 +115,18 @@ def check_ids(ids: pl.Series) -> None:
         raise SelectionError(f"{twice.len():,} ids stand for more than one row of the scores: {shown}")
 
 
-def outside_ranges(scores: pl.DataFrame, rule: Rule, rows: Rows) -> dict[str, npt.NDArray[np.bool_]]:
-    """By term with a known range, whether each of these rows lies outside it.
+def outside_ranges(
+    scores: pl.DataFrame, rule: Rule, rows: Rows | slice = slice(None)
+) -> dict[str, npt.NDArray[np.bool_]]:
+    """By term with a known range, whether each of these rows lies outside it; never for a missing value.
 
     Examples:
         >>> from imine.rules import Estimate, FittedRange, Term
         >>> term = Term(name="mtld", coefficient=1.0, fitted=FittedRange(min=40, max=60, mean=50, sd=5))
         >>> rule = Rule(name="r", intercept=Estimate(coefficient=0.0), terms=(term,))
-        >>> frame = pl.DataFrame({"mtld": [50.0, 70.0]})
-        >>> outside_ranges(frame, rule, np.array([0, 1]))["mtld"].tolist()
-        [False, True]
+        >>> frame = pl.DataFrame({"mtld": [50.0, 70.0, None]})
+        >>> outside_ranges(frame, rule)["mtld"].tolist()
+        [False, True, False]
     """
     outside = {}
     for name, span in rule.ranges.items():

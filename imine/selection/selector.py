@@ -10,11 +10,11 @@ import polars as pl
 
 from imine.errors import SelectionError
 from imine.rules import MeanPrediction, Rule
-from imine.selection.choosing import Choice, Pool, choose
+from imine.selection.choosing import Pool, choose
 from imine.selection.intervals import half_widths
 from imine.selection.notes import notes_on
 from imine.selection.quotas import bounds_of, group_rows
-from imine.selection.ranking import Array, Ranking, Rows, check_ids, outside_ranges, predict, rank, values_of
+from imine.selection.ranking import Array, Rows, check_ids, outside_ranges, predict, rank, values_of
 from imine.selection.reasons import Decided
 from imine.selection.requests import Request, RequestOptions
 from imine.selection.result import Selection
@@ -162,19 +162,19 @@ def _alike(request: Request, vectors: Vectors | None) -> Rows | None:
 
 def _selection(decided: Decided) -> Selection:
     rule, ranking, choice = decided.rule, decided.ranking, decided.choice
-    kept = ranking.order[choice.kept[ranking.order]]
-    kept_mean = mean_prediction(decided.scores, rule, kept)
-    outside = outside_ranges(decided.scores, rule, ranking.rows)
-    anywhere = np.any(list(outside.values()), axis=0) if outside and ranking.ranked else None
+    kept_mean, all_mean = _means(decided)
+    outside = outside_ranges(decided.scores, rule)
+    usable = ~np.isnan(ranking.predicted)
+    anywhere = np.any(list(outside.values()), axis=0) & usable if outside else None
     return Selection(
         decided=decided,
         request=str(decided.pool.request),
         cut=choice.cut,
         kept_mean=kept_mean,
-        all_mean=mean_prediction(decided.scores, rule, ranking.rows),
-        out_of_range={name: int(flags.sum()) for name, flags in outside.items()},
-        outside_share=None if anywhere is None else float(anywhere.mean()),
-        kept_outside_share=_kept_share(choice, ranking, anywhere),
+        all_mean=all_mean,
+        out_of_range={name: int(np.count_nonzero(flags & usable)) for name, flags in outside.items()},
+        outside_share=_share(anywhere, usable),
+        kept_outside_share=_share(anywhere, choice.kept),
         in_band=choice.in_band,
         spread_ratio={n: r.spread_ratio for n, r in rule.ranges.items() if r.spread_ratio is not None},
         rule_name=rule.name,
@@ -184,14 +184,19 @@ def _selection(decided: Decided) -> Selection:
     )
 
 
-def _kept_share(choice: Choice, ranking: Ranking, anywhere: npt.NDArray[np.bool_] | None) -> float | None:
-    kept = choice.kept[ranking.rows]
-    return float(anywhere[kept].mean()) if anywhere is not None and kept.any() else None
+def _share(flags: npt.NDArray[np.bool_] | None, rows: npt.NDArray[np.bool_]) -> float | None:
+    of = np.count_nonzero(rows)
+    return None if flags is None or not of else np.count_nonzero(flags & rows) / of
 
 
-def mean_prediction(scores: pl.DataFrame, rule: Rule, rows: Rows) -> MeanPrediction | None:
-    """The prediction at the means of some rows, summed in their order; ``None`` for no rows."""
-    if not len(rows):
-        return None
-    means = {name: pl.Series(values_of(scores, name)[rows]).mean() for name in rule.indicators}
-    return rule.predict_mean({name: float(m) for name, m in means.items() if isinstance(m, float)})
+def _means(decided: Decided) -> tuple[MeanPrediction | None, MeanPrediction | None]:
+    """Predictions at the means of the kept rows and of all with a prediction, summed in rank order."""
+    rows = decided.ranking.rows
+    kept = decided.choice.kept[rows]
+    means: list[dict[str, float]] = [{}, {}]
+    for name in decided.rule.indicators if len(rows) else ():
+        values = values_of(decided.scores, name)[rows]
+        for part, mean in zip((values[kept], values), means, strict=True):
+            if len(part):
+                mean[name] = float(pl.Series(part).mean())  # type: ignore[arg-type]
+    return tuple(decided.rule.predict_mean(m) if m else None for m in means)  # type: ignore[return-value]
