@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from imine import expressions as expressions  # registers pl.Expr.imine
 
 if TYPE_CHECKING:
+    from imine.exports import export
     from imine.indicators.plugins import Missing, indicator
     from imine.indicators.score import Scores, score
     from imine.records import read, write
@@ -36,6 +37,7 @@ _HOMES = {
     "compare_rules": "imine.rules",
     "RuleComparison": "imine.rules",
     "select": "imine.selection",
+    "export": "imine.exports",
     "Selection": "imine.selection",
 }
 
@@ -49,6 +51,7 @@ __all__ = [
     "__version__",
     "check_rule",
     "compare_rules",
+    "export",
     "fit",
     "indicator",
     "load_rule",
