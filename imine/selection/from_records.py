@@ -74,6 +74,9 @@ def select(
     check_available(rule, () if scores is None else scores.frame.columns)
     _check_records(data)
     mismatch = Mismatch()
+    if request.needs_embeddings and embeddings is None:
+        settings = _settings(rule, settings)
+        _check_encoder(settings)
     if scores is None:
         settings = _settings(rule, settings)
         mismatch = check_planned(rule, _planned(rule, settings), allow_mismatch)
@@ -82,7 +85,7 @@ def select(
     mismatch = check_made(rule, scores.fingerprints, allow_mismatch, mismatch)
     frame, join_notes = _scores_of(data, rule, scores.frame, _further(request))
     if request.needs_embeddings and embeddings is None:
-        embeddings = _embed(data, _settings(rule, settings), progress)
+        embeddings = _embed(data, settings, progress)
     selection = select_scored(frame, rule, embeddings=embeddings, **how)
     return replace(
         selection,
@@ -97,6 +100,13 @@ def _further(request: Request) -> list[str]:
     """Columns beside the indicators that the request names."""
     names = [request.quota.column] if request.quota is not None else []
     return [*names, *([request.token_column] if request.tokens is not None else [])]
+
+
+def _check_encoder(settings: Any) -> None:
+    """Fail for want of an encoder before any scoring."""
+    from imine.indicators.models import model_path
+
+    model_path(settings.encoder)
 
 
 def _embed(data: pl.DataFrame, settings: Any, progress: Progress | None) -> Any:
