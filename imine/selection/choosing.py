@@ -162,9 +162,14 @@ def _within_quota(rows: Rows, wanted: int, pool: Pool, codes: npt.NDArray[np.uin
     there = np.bincount(group, minlength=len(pool.groups.names)).astype(np.int64)
     least, most = row_bounds(pool.bounds, there, wanted)
     reserved, fits = _first_of_each(group, there, least), _first_of_each(group, there, most)
-    free = np.flatnonzero(fits & ~reserved)[: wanted - int(reserved.sum())]
+    waiting = np.flatnonzero(fits & ~reserved)
+    free = waiting[: wanted - int(reserved.sum())]
+    if len(waiting) and not len(free):
+        codes[rows[waiting]] = Code.NO_ROOM
     last = _last_place(free, reserved)
-    codes[rows[: last + 1][~fits[: last + 1]]] = Code.QUOTA
+    # Beyond the last row it is the cut that rejects, if there is one.
+    full = ~fits if len(free) == len(waiting) else ~fits[: last + 1]
+    codes[rows[: len(full)][full]] = Code.QUOTA
     kept = reserved
     kept[free] = True
     return rows[kept], last

@@ -18,6 +18,7 @@ class Code(IntEnum):
     QUOTA = 7
     PASSED_OVER = 8
     NOT_LISTED = 9
+    NO_ROOM = 10
 
 
 IN_WORDS = {
@@ -28,6 +29,7 @@ IN_WORDS = {
     Code.NO_TOKENS: "without a number of tokens",
     Code.BUDGET: "beyond the token budget",
     Code.QUOTA: "for a full quota",
+    Code.NO_ROOM: "for the least numbers of other quotas",
     Code.PASSED_OVER: "passed over for diversity",
     Code.NOT_LISTED: "not on the shortlist of diversity",
 }

@@ -223,13 +223,12 @@ def row_bounds(bounds: Bounds, there: Ints, wanted: int) -> tuple[Ints, Ints]:
         raise SelectionError(
             "the quotas leave nothing to keep: the largest shares of the values that are there allow no set of rows"
         )
-    least = np.maximum(bounds.least_rows, -_floor(-bounds.least_share * kept))
-    least = np.minimum(least, most)
+    least = np.minimum(there, np.maximum(bounds.least_rows, -_floor(-bounds.least_share * kept)))
     if least.sum() > wanted:
         raise SelectionError(
             f"the quotas ask for at least {least.sum():,} rows, more than the {wanted:,} to be kept"
         )
-    return least, most
+    return np.minimum(least, most), most
 
 
 def _floor(values: npt.NDArray[np.float64]) -> Ints:

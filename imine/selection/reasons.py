@@ -44,7 +44,8 @@ def reasons_of(decided: Decided, start: int, stop: int) -> pl.Series:
     for code in sorted(set(frame["imine_code"].unique()) - {Code.KEPT}):
         text = _WORDS[Code(code)](decided, rows)
         words = pl.when(pl.col("imine_code") == code).then(text).otherwise(words)
-    return frame.select(words.alias("reason")).to_series()
+    # Not select: where all rows are kept the words are one null.
+    return frame.with_columns(words.alias("reason"))["reason"]
 
 
 def _place(decided: Decided) -> pl.Expr:
@@ -153,6 +154,17 @@ def _quota(decided: Decided, rows: Rows) -> pl.Expr:
     )
 
 
+def _no_room(decided: Decided, rows: Rows) -> pl.Expr:
+    quota = decided.pool.request.quota
+    assert quota is not None
+    return pl.format(
+        "the least numbers of the quota of {} leave no room: predicted log loss {} {}",
+        pl.lit(quota.column),
+        _loss(),
+        _place(decided),
+    )
+
+
 def _passed_over(decided: Decided, rows: Rows) -> pl.Expr:
     return pl.format(
         "passed over for diversity: cosine {} to the nearest kept row, predicted log loss {} {}",
@@ -189,6 +201,7 @@ _WORDS: dict[Code, Callable[[Decided, Rows], pl.Expr]] = {
     Code.NO_TOKENS: _no_tokens,
     Code.BUDGET: _budget,
     Code.QUOTA: _quota,
+    Code.NO_ROOM: _no_room,
     Code.PASSED_OVER: _passed_over,
     Code.NOT_LISTED: _not_listed,
 }
