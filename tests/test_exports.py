@@ -269,6 +269,10 @@ def test_select_with_all_of_it(tmp_path: Path, capsys: pytest.CaptureFixture[str
     [
         (["--top", "1", "--export", "orca"], "no export format 'orca'"),
         (["--top", "1", "--export", "alpaca:x.csv"], "go into a file ending in"),
+        (
+            ["--top", "1", "--export", "parquet:a.parquet", "--export", "parquet:a.parquet"],
+            "is written already",
+        ),
         (["--top", "1", "--runs", "runs.parquet"], "--runs is for --stability"),
         (["--top", "1", "--stability", "1"], "--stability must be at least 2"),
         (["--top", "1", "--thresholds", "low"], "--thresholds takes numbers"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -22,7 +23,7 @@ Tokens = Annotated[
 ]
 TokenColumn = Annotated[
     str,
-    typer.Option("--token-column", help="Score column that --tokens counts by; output_length by default."),
+    typer.Option("--token-column", help="Score column that --tokens counts by."),
 ]
 By = Annotated[
     Literal["prediction", "upper"],
@@ -124,8 +125,13 @@ def parse_thresholds(text: str) -> list[float] | None:
         raise SelectionError(f"--thresholds takes numbers parted by commas, not {text!r}") from None
 
 
-def parse_exports(items: list[str] | None, output: Path) -> list[tuple[str, Path]]:
+def parse_exports(items: list[str] | None, output: Path, taken: Iterable[Path]) -> list[tuple[str, Path]]:
     """Format and path of each export.
+
+    Args:
+        items: FORMAT or FORMAT:PATH.
+        output: the mined rows, beside which an export without a path goes.
+        taken: files that are written anyhow.
 
     Raises:
         FormatError: an unknown format, a path that does not fit it, or one path twice.
@@ -140,6 +146,7 @@ def parse_exports(items: list[str] | None, output: Path) -> list[tuple[str, Path
         check_export(target, name)
         wanted.append((name, target))
     paths = [path for _, path in wanted]
-    if len(set(paths)) < len(paths):
-        raise FormatError("--export: one path is given twice")
+    twice = [path for i, path in enumerate(paths) if path in (*taken, *paths[:i])]
+    if twice:
+        raise FormatError(f"--export: {twice[0]} is written already; name another path")
     return wanted

@@ -94,7 +94,7 @@ def select(
     if given is None:
         check_models(loaded.indicators, settings)
     files = _outputs(output, write_scores=given is None)
-    targets = choosing.parse_exports(exports, output)
+    targets = choosing.parse_exports(exports, output, list(files.values()))
     reference_set = side_path(output, "reference", ".npz")
     options.check_outputs(files.values(), pools, sample, [scores, loaded.path, reference, runs])
     options.check_outputs([path for name, path in targets if path.suffix in _FILES], pools, sample, [scores])

@@ -161,7 +161,7 @@ def _within_quota(rows: Rows, wanted: int, pool: Pool, codes: npt.NDArray[np.uin
     group = pool.groups.codes[rows]
     there = np.bincount(group, minlength=len(pool.groups.names)).astype(np.int64)
     least, most = row_bounds(pool.bounds, there, wanted)
-    reserved, fits = _first_of_each(group, there, least), _first_of_each(group, there, most)
+    reserved, fits = _first_of_each(group, there, least, most)
     waiting = np.flatnonzero(fits & ~reserved)
     free = waiting[: wanted - int(reserved.sum())]
     if len(waiting) and not len(free):
@@ -175,14 +175,19 @@ def _within_quota(rows: Rows, wanted: int, pool: Pool, codes: npt.NDArray[np.uin
     return rows[kept], last
 
 
-def _first_of_each(group: npt.NDArray[np.unsignedinteger], there: Rows, count: Rows) -> Bools:
-    """Whether a row is among the first ``count`` of its group."""
+def _first_of_each(
+    group: npt.NDArray[np.unsignedinteger], there: Rows, least: Rows, most: Rows
+) -> tuple[Bools, Bools]:
+    """Whether a row is among the first ``least``, and the first ``most``, of its group."""
     if len(there) > _FEW_GROUPS:
-        return np.asarray(_running(group, there) < count[group])
-    first = np.ones(len(group), dtype=bool)
-    for number in np.flatnonzero(count < there):
-        first[np.flatnonzero(group == number)[count[number] :]] = False
-    return first
+        nth = _running(group, there)
+        return np.asarray(nth < least[group]), np.asarray(nth < most[group])
+    reserved, fits = np.zeros(len(group), dtype=bool), np.ones(len(group), dtype=bool)
+    for number in np.flatnonzero((least > 0) | (most < there)):
+        places = np.flatnonzero(group == number)
+        reserved[places[: least[number]]] = True
+        fits[places[most[number] :]] = False
+    return reserved, fits
 
 
 def _last_place(free: Rows, reserved: Bools) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import polars as pl
 
 from imine.rules import MeanPrediction
 from imine.selection.choosing import choose, without_diversity
@@ -50,8 +51,12 @@ def _counts(decided: Decided, kept: int) -> list[str]:
 def _none_predicted(decided: Decided) -> str:
     """Why nothing could be ranked, by the most frequent reasons."""
     total = len(decided.ranking.order)
-    reasons = reasons_of(decided, 0, min(total, _MANY))
-    counted = reasons.value_counts(name="rows").sort("rows", "reason", descending=[True, False])
+    parts = [
+        reasons_of(decided, start, min(start + _MANY, total)).value_counts(name="rows")
+        for start in range(0, total, _MANY)
+    ]
+    counted = pl.concat(parts).group_by("reason").agg(pl.col("rows").sum())
+    counted = counted.sort("rows", "reason", descending=[True, False])
     shown = [f"{reason} ({rows:,} rows)" for reason, rows in counted.head(3).rows()]
     more = f"; and {counted.height - 3:,} other reasons" if counted.height > 3 else ""
     return (
@@ -65,15 +70,18 @@ def _band(decided: Decided) -> list[str]:
     if not count:
         return []
     if request.band is not None:
-        where = f"within {request.band:g} of the threshold"
+        where = f"within {request.band:g} of it"
     else:
         level = request.level or decided.rule.level
-        where = f"in a {level:.0%} interval (extrapolated to single rows) that holds the threshold"
+        where = f"their {level:.0%} interval (extrapolated to single rows) holds it"
     what = {"keep": "they are kept", "drop": "they are dropped", None: "the prediction decided on them"}
     if request.by == "upper":
-        return [f"For {count:,} rows it cannot be told whether they are below it: {where}; they are dropped."]
+        return [
+            f"For {count:,} rows it cannot be told whether they are below the threshold: {where}; they are dropped."
+        ]
     return [
-        f"For {count:,} rows it cannot be told whether they are below it: {where}; {what[request.cannot_tell]}."
+        f"For {count:,} rows it cannot be told whether they are below the threshold: {where}; "
+        f"{what[request.cannot_tell]}."
     ]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +15,8 @@ from imine.rules import Rule
 
 Array = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
+
+_BLOCK = 1 << 16
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -97,6 +101,31 @@ def _sort_roughly(key: Array) -> tuple[Rows, npt.NDArray[np.bool_]]:
     alike = np.zeros(rows + 1, dtype=bool)
     alike[1:rows] = packed[1:] == packed[:-1]
     return order, alike
+
+
+def mean_of(values: Array, rows: npt.NDArray[np.bool_]) -> float:
+    """Mean of some values, the same whatever order they stand in, without bringing them into one.
+
+    Values are rounded to steps so small that their number times the largest fills 62 bits; whole numbers of steps add
+    up exactly. For ten million values a step is 2**-38 of the largest, far less in the mean.
+
+    Examples:
+        >>> mean_of(np.array([0.5, np.nan, 1.0, 9.0]), np.array([True, False, True, False]))
+        0.75
+    """
+    count = int(np.count_nonzero(rows))
+    largest = max((float(np.abs(part).max()) for part in _parts(values, rows) if len(part)), default=0.0)
+    if not largest:
+        return 0.0
+    power = 61 - count.bit_length() - math.frexp(largest)[1]
+    steps = sum(int(np.rint(np.ldexp(part, power)).astype(np.int64).sum()) for part in _parts(values, rows))
+    return math.ldexp(steps / count, -power)
+
+
+def _parts(values: Array, rows: npt.NDArray[np.bool_]) -> Iterator[Array]:
+    """The values of the rows, a cache's worth at a time."""
+    for start in range(0, len(values), _BLOCK):
+        yield values[start : start + _BLOCK][rows[start : start + _BLOCK]]
 
 
 def check_ids(ids: pl.Series) -> None:

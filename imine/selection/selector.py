@@ -14,7 +14,7 @@ from imine.selection.choosing import Pool, choose
 from imine.selection.intervals import half_widths
 from imine.selection.notes import notes_on
 from imine.selection.quotas import bounds_of, group_rows
-from imine.selection.ranking import Array, Rows, check_ids, outside_ranges, predict, rank, values_of
+from imine.selection.ranking import Array, Rows, check_ids, mean_of, outside_ranges, predict, rank, values_of
 from imine.selection.reasons import Decided
 from imine.selection.requests import Request, RequestOptions
 from imine.selection.result import Selection
@@ -190,13 +190,13 @@ def _share(flags: npt.NDArray[np.bool_] | None, rows: npt.NDArray[np.bool_]) -> 
 
 
 def _means(decided: Decided) -> tuple[MeanPrediction | None, MeanPrediction | None]:
-    """Predictions at the means of the kept rows and of all with a prediction, summed in rank order."""
-    rows = decided.ranking.rows
-    kept = decided.choice.kept[rows]
+    """Predictions at the means of the kept rows and of all with a prediction."""
+    usable, kept = ~np.isnan(decided.ranking.predicted), decided.choice.kept
     means: list[dict[str, float]] = [{}, {}]
-    for name in decided.rule.indicators if len(rows) else ():
-        values = values_of(decided.scores, name)[rows]
-        for part, mean in zip((values[kept], values), means, strict=True):
-            if len(part):
-                mean[name] = float(pl.Series(part).mean())  # type: ignore[arg-type]
-    return tuple(decided.rule.predict_mean(m) if m else None for m in means)  # type: ignore[return-value]
+    for name in decided.rule.indicators:
+        values = values_of(decided.scores, name)
+        for rows, mean in zip((kept, usable), means, strict=True):
+            if rows.any():
+                mean[name] = mean_of(values, rows)
+    kept_mean, all_mean = (decided.rule.predict_mean(m) if m else None for m in means)
+    return kept_mean, all_mean
