@@ -132,6 +132,8 @@ def test_llama_factory_folder(tmp_path: Path) -> None:
     info.write_text("[1]")
     with pytest.raises(FormatError, match="holds no JSON object"):
         export(ROWS, tmp_path, "llama-factory")
+    with pytest.raises(FormatError, match="becomes a file's name"):
+        export(ROWS, tmp_path, "llama-factory", about=About("a/b"))
 
 
 # Fields of a dataset in axolotl's src/axolotl/utils/schemas/datasets.py that a block may hold.
@@ -205,6 +207,9 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert run("export", str(pool), "--format", "sharegpt", "--rejected", beside, "-o", str(out)) == 0
     assert "2 rows as sharegpt" in capsys.readouterr().out
     assert json.loads(out.with_name("m.rejected.json").read_text())[0]["imine_reason"]
+    assert run("export", str(pool), "--format", "llama-factory", "-o", str(tmp_path / "data")) == 0
+    assert list(json.loads((tmp_path / "data" / "dataset_info.json").read_text())) == ["mined"]
+    capsys.readouterr()
     assert run("export", str(pool), "--format", "alpaca", "-o", str(pool)) == 2
     assert "would overwrite an input" in capsys.readouterr().err
     assert run("export", str(pool), "-o", str(out)) == 2

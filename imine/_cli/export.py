@@ -27,7 +27,9 @@ def export(
     rejected: Annotated[
         Path | None, typer.Option("--rejected", help="Rejected rows with their reasons, to write beside.")
     ] = None,
-    name: Annotated[str, typer.Option("--name", help="Name of the data set; the output's by default.")] = "",
+    name: Annotated[
+        str, typer.Option("--name", help="Name of the data set; that of the first input by default.")
+    ] = "",
     license: Annotated[
         str, typer.Option("--license", help="Licence to state on the card of huggingface.")
     ] = "",
@@ -46,7 +48,7 @@ def export(
     from imine.errors import FormatError
     from imine.exports import About, check_export
     from imine.exports import export as export_records
-    from imine.records.storage import resolve_paths, side_path
+    from imine.records.storage import resolve_paths, side_path, split_suffixes
     from imine.sample import sample_path
 
     if not format or output == Path(""):
@@ -60,7 +62,7 @@ def export(
     bad_rows = side_path(output, "bad", ".jsonl")
     records, _, _ = options.read_pools(pools, sample, input_format, map, turns, on_bad_row, bad_rows)
     beside = None if rejected is None else _rejected(rejected, turns)
-    about = About(name, license)
+    about = About(name or split_suffixes(inputs[0])[0], license)
     written = export_records(records.frame, output, format, rejected=beside, about=about)
     for path in written.files:
         typer.echo(f"{path}")

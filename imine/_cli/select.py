@@ -74,7 +74,7 @@ def select(
     """
     from imine._cli._summary import show_selection, show_thresholds
     from imine.indicators.score import Scores, check_models
-    from imine.records.storage import side_path
+    from imine.records.storage import side_path, split_suffixes
     from imine.rules import DEFAULT_RULE, load_rule
     from imine.selection import Request, check_available, parse_quota
     from imine.selection import select as select_records
@@ -120,7 +120,7 @@ def select(
         files = {}
     else:
         _write(records, selection, files)
-        files |= _export(selection, loaded, targets)
+        files |= _export(selection, loaded, targets, split_suffixes(output)[0])
     stages["writing"] = time.perf_counter() - start
     if not records.bad_rows:
         files.pop("bad rows", None)
@@ -183,15 +183,15 @@ def _write(records: RecordSet, selection: Selection, files: dict[str, Path]) -> 
         selection.scores.write(files["scores"])
 
 
-def _export(selection: Selection, rule: Rule, targets: list[tuple[str, Path]]) -> dict[str, Path]:
+def _export(selection: Selection, rule: Rule, targets: list[tuple[str, Path]], name: str) -> dict[str, Path]:
     from imine.exports import About, export
 
-    about = About(lines=(
+    about = About(name, lines=(
         f"Kept {selection.kept_count:,} of {selection.total:,} rows: {selection.request}.",
         f"By the rule {rule.name} (SHA-256 {rule.sha256}): {rule.formula}",
         *selection.notes,
     ))  # fmt: skip
     assert selection.kept is not None
-    for name, path in targets:
-        export(selection.kept, path, name, rejected=selection.rejected, about=about)
-    return {f"as {name}": path for name, path in targets}
+    for format, path in targets:
+        export(selection.kept, path, format, rejected=selection.rejected, about=about)
+    return {f"as {format}": path for format, path in targets}

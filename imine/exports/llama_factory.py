@@ -27,8 +27,10 @@ def write_llama_factory(
     """Write ``NAME.json`` in the Alpaca layout and its entry in ``dataset_info.json``; other entries stay.
 
     Raises:
-        FormatError: a ``dataset_info.json`` is there that is no JSON object.
+        FormatError: a ``dataset_info.json`` is there that is no JSON object, or the name is no file name.
     """
+    if Path(about.name).name != about.name:
+        raise FormatError(f"the name of the data set {about.name!r} becomes a file's name: leave / away")
     info = folder / INFO
     known = _known(info)
     rows, beside = folder / f"{about.name}.json", folder / f"{about.name}.rejected.json"
