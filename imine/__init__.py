@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from imine._with_polars import register_with_polars
 
 if TYPE_CHECKING:
+    from imine.exports import export
     from imine.indicators.plugins import Missing, indicator
     from imine.indicators.score import Scores, score
     from imine.records import read, write
@@ -38,6 +39,7 @@ _HOMES = {
     "compare_rules": "imine.rules",
     "RuleComparison": "imine.rules",
     "select": "imine.selection",
+    "export": "imine.exports",
     "Selection": "imine.selection",
 }
 
@@ -51,6 +53,7 @@ __all__ = [
     "__version__",
     "check_rule",
     "compare_rules",
+    "export",
     "fit",
     "indicator",
     "load_rule",

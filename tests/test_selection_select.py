@@ -81,7 +81,8 @@ def test_lowest_first_and_ties_by_id(rule, scores):
 def test_table_columns_and_contributions(rule, scores):
     table = select_scored(scores, rule, top=1).table
     assert table.columns == [
-        "id", "kept", "rank", "predicted_log_loss", "contrib_mtld", "contrib_knn_6", "out_of_range", "reason",
+        "id", "kept", "rank", "predicted_log_loss", "extrapolated_low", "extrapolated_high",
+        "contrib_mtld", "contrib_knn_6", "out_of_range", "reason",
     ]  # fmt: skip
     row = table.row(0, named=True)
     assert row["contrib_mtld"] + row["contrib_knn_6"] + 0.5 == pytest.approx(row["predicted_log_loss"])
@@ -113,7 +114,7 @@ def test_top_beyond_the_rows_keeps_all_with_a_note(rule, scores):
 @pytest.mark.parametrize(
     ("request_", "match"),
     [
-        ({}, "exactly one of top, fraction, threshold; got none"),
+        ({}, "exactly one of top, fraction, threshold, tokens; got none"),
         ({"top": 1, "threshold": 0.5}, "got top, threshold"),
         ({"top": 0}, "top must be at least 1; got 0"),
         ({"fraction": 0.0}, r"fraction must lie in \(0, 1\]; got 0"),
@@ -175,10 +176,10 @@ def test_ranks_read_like_numbers(rule, n, text):
 
 
 def test_thousands():
-    from imine.selection.selector import _thousands
+    from imine.selection.reasons import thousands
 
     numbers = [0, 7, 999, 1_000, 1_001, 15_012, 999_999, 1_000_000, 10_023_045]
-    text = pl.DataFrame({"n": numbers}).select(_thousands(pl.col("n"))).to_series().to_list()
+    text = pl.DataFrame({"n": numbers}).select(thousands(pl.col("n"))).to_series().to_list()
     assert text == [f"{n:,}" for n in numbers]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
@@ -10,6 +11,7 @@ from rich.table import Table
 
 from imine.rules import MeanPrediction, Rule, verdict
 from imine.selection import Selection
+from imine.selection.notes import rejected_in_words
 
 _SHOWN = 3
 
@@ -17,21 +19,62 @@ _SHOWN = 3
 def show_selection(selection: Selection, rule: Rule, records: pl.DataFrame, files: dict[str, Path]) -> None:
     """Print counts, what the rule saw, examples of both ends, cautions and files."""
     console = Console(highlight=False, soft_wrap=True, markup=False)
-    kept, total = len(selection.kept_ids), selection.table.height
+    kept, total = selection.kept_count, selection.total
     console.print(f"\nKept {kept:,} of {total:,} rows ({selection.request}) by the rule {rule.name}.")
     if selection.kept_mean is not None and selection.all_mean is not None:
         console.print(
             f"Expected log loss after finetuning, by the means of the indicators: {_mean(selection.kept_mean)} "
             f"for the kept rows, {_mean(selection.all_mean)} for all rows with a prediction."
         )
+    _show_extrapolation(console, selection)
     console.print(_term_table(selection, rule))
     _show_examples(console, selection, records)
     _show_reasons(console, selection)
+    if selection.stability is not None:
+        console.print(selection.stability.summary())
     console.print(verdict(rule)[0])
     for note in selection.notes:
         console.print(f"Note: {note}")
     for what, path in files.items():
         console.print(f"{what + ':':15} {path}")
+
+
+def show_thresholds(selection: Selection, thresholds: Sequence[float] | None) -> None:
+    """Print how many rows each threshold would keep."""
+    rows = selection.threshold_table(thresholds)
+    if not rows.height:
+        return
+    table = Table(title=None, box=None, pad_edge=False)
+    for title in ("threshold", "would keep", "share", "mean prediction", "its interval", "out of range"):
+        table.add_column(title, justify="right")
+    for row in rows.iter_rows(named=True):
+        table.add_row(
+            f"{row['threshold']:.4f}",
+            f"{row['kept']:,} rows",
+            f"{row['share']:.1%}",
+            _number(row["mean_prediction"]),
+            "unknown" if row["low"] is None else f"{row['low']:.4f} to {row['high']:.4f}",
+            "unknown" if row["outside_share"] is None else f"{row['outside_share']:.1%}",
+        )
+    Console(highlight=False, soft_wrap=True, markup=False).print(
+        "\nRows by predicted log loss:", table, sep="\n"
+    )
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"
+
+
+def _show_extrapolation(console: Console, selection: Selection) -> None:
+    if selection.outside_share is None:
+        return
+    kept = selection.kept_outside_share
+    console.print(
+        f"Outside the range of the sets that the rule was fitted on, in at least one indicator: "
+        f"{selection.outside_share:.1%} of the rows with a prediction"
+        + (f", {kept:.1%} of the kept ones" if kept is not None else "")
+        + "; intervals of single rows are extrapolated."
+    )
 
 
 def _mean(prediction: MeanPrediction) -> str:
@@ -89,13 +132,9 @@ def _short(text: str, width: int) -> str:
 
 
 def _show_reasons(console: Console, selection: Selection) -> None:
-    rejected = selection.table.filter(~pl.col("kept"))
-    unscored = rejected.filter(pl.col("rank").is_null())
-    if rejected.height:
-        console.print(
-            f"Rejected {rejected.height:,} rows: {rejected.height - unscored.height:,} above the cut, "
-            f"{unscored.height:,} without a prediction."
-        )
+    rejected = selection.total - selection.kept_count
+    if rejected:
+        console.print(f"Rejected {rejected:,} rows: {rejected_in_words(selection.rejected_by)}.")
     assert selection.scores is not None
     for name in selection.scores.indicators:
         why = selection.scores.frame.filter(pl.col(name).is_null()).get_column(f"{name}__why", default=None)

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from imine._cli import _choosing as choosing
 from imine._cli import _neighbors as near
 from imine._cli import _options as options
 from imine.progress import format_seconds
 
 if TYPE_CHECKING:
+    from imine.indicators.settings import ScoreSettings
+    from imine.progress import Progress
     from imine.records import RecordSet
-    from imine.selection import Selection
+    from imine.rules import Rule
+    from imine.selection import Request, Selection
 
 
 def register(app: typer.Typer) -> None:
@@ -28,13 +32,26 @@ def select(
         Path, typer.Option("-o", "--output", help="Mined rows; the suffix names the format.")
     ] = Path("mined.jsonl"),
     rule: Annotated[str, typer.Option("--rule", help="Rule by name or file; imine rules lists them.")] = "",
-    top: Annotated[int | None, typer.Option("--top", help="Keep so many rows.")] = None,
-    fraction: Annotated[
-        float | None, typer.Option("--fraction", help="Keep this share of the rows with a prediction.")
-    ] = None,
-    threshold: Annotated[
-        float | None, typer.Option("--threshold", help="Keep rows with a predicted log loss of at most this.")
-    ] = None,
+    top: choosing.Top = None,
+    fraction: choosing.Fraction = None,
+    threshold: choosing.Threshold = None,
+    tokens: choosing.Tokens = None,
+    token_column: choosing.TokenColumn = "output_length",
+    by: choosing.By = "prediction",
+    cannot_tell: choosing.CannotTell = None,
+    band: choosing.Band = None,
+    level: choosing.Level = None,
+    quota: choosing.Quotas = None,
+    duplicates: choosing.Duplicates = None,
+    diversity: choosing.DiversityKind = None,
+    diversity_weight: choosing.DiversityWeight = 0.5,
+    shortlist: choosing.Shortlist = None,
+    thresholds: choosing.Thresholds = "",
+    dry_run: choosing.DryRun = False,
+    stability: choosing.StabilityRefits = None,
+    runs: choosing.Runs = None,
+    seed: choosing.Seed = 0,
+    exports: choosing.Exports = None,
     scores: Annotated[
         Path | None, typer.Option("--scores", help="Use this side-car instead of scoring.")
     ] = None,
@@ -55,48 +72,80 @@ def select(
 
     Example: imine select pool.jsonl --top 5000 -o mined.jsonl
     """
-    from imine._cli._summary import show_selection
-    from imine.indicators.score import Scores, check_models, settings_for_rule
-    from imine.records.storage import side_path
+    from imine._cli._summary import show_selection, show_thresholds
+    from imine.indicators.score import Scores, check_models
+    from imine.records.storage import side_path, split_suffixes
     from imine.rules import DEFAULT_RULE, load_rule
-    from imine.selection import Request, check_available
+    from imine.selection import Request, check_available, parse_quota
     from imine.selection import select as select_records
+    from imine.selection.requests import RequestOptions
 
-    Request(top, fraction, threshold)
+    how = RequestOptions(
+        top=top, fraction=fraction, threshold=threshold, tokens=tokens, token_column=token_column, by=by,
+        cannot_tell=cannot_tell, band=band, level=level, quota=parse_quota(quota or ()), duplicates=duplicates,
+        diversity=choosing.diversity_of(diversity, diversity_weight, shortlist),
+    )  # fmt: skip
+    request, lines = Request(**how), choosing.parse_thresholds(thresholds)
+    choosing.check_stability(stability, runs)
     loaded = load_rule(rule or DEFAULT_RULE)
     given = Scores.read(scores) if scores else None
     check_available(loaded, given.frame.columns if given else ())
-    settings = None
-    if given is not None:
-        near.refuse_with_scores(neighbors, reference, encoder)
-    else:
-        settings = near.with_neighbors(
-            settings_for_rule(loaded), neighbors, reference, encoder, loaded.indicators
-        )
+    settings = _settings(loaded, request, given is not None, neighbors, reference, encoder)
+    if given is None:
         check_models(loaded.indicators, settings)
     files = _outputs(output, write_scores=given is None)
+    targets = choosing.parse_exports(exports, output, list(files.values()))
     reference_set = side_path(output, "reference", ".npz")
-    options.check_outputs(files.values(), pools, sample, [scores, loaded.path, reference])
+    options.check_outputs(files.values(), pools, sample, [scores, loaded.path, reference, runs])
+    options.check_outputs([path for name, path in targets if path.suffix in _FILES], pools, sample, [scores])
     records, progress, reading = options.read_pools(
         pools, sample, format, map, turns, on_bad_row, files["bad rows"]
     )
-    if settings is not None:
+    if given is None:
         settings = near.with_reference(settings, reference, reference_set, progress)
     start = time.perf_counter()
     selection = select_records(
-        records.frame, loaded, top=top, fraction=fraction, threshold=threshold, scores=given,
-        allow_mismatch=allow_mismatch, settings=settings, progress=progress,
+        records.frame, loaded, scores=given, allow_mismatch=allow_mismatch, settings=settings, progress=progress,
+        **how,
     )  # fmt: skip
     assert selection.scores is not None
     scoring = selection.scores.timings
-    choosing = time.perf_counter() - start - sum(scoring.values())
+    stages = {"reading": reading} | scoring
+    stages["choosing"] = time.perf_counter() - start - sum(scoring.values())
+    if stability is not None:
+        selection = _with_stability(selection, stability, runs, seed, progress)
+    show_thresholds(selection, lines)
     start = time.perf_counter()
-    _write(records, selection, files)
-    stages = {"reading": reading} | scoring | {"choosing": choosing, "writing": time.perf_counter() - start}
+    if dry_run:
+        files = {}
+    else:
+        _write(records, selection, files)
+        files |= _export(selection, loaded, targets, split_suffixes(output)[0])
+    stages["writing"] = time.perf_counter() - start
     if not records.bad_rows:
-        del files["bad rows"]
+        files.pop("bad rows", None)
     show_selection(selection, loaded, records.frame, files)
     typer.echo(f"Time: {options.times(stages)}; together {format_seconds(sum(stages.values()))}")
+
+
+_FILES = (".json", ".jsonl", ".parquet", ".gz", ".zst")
+
+
+def _settings(
+    rule: Rule, request: Request, scored: bool, neighbors: Any, reference: Path | None, encoder: str
+) -> ScoreSettings:
+    """How to score; where that is done already, how to embed."""
+    from dataclasses import replace
+
+    from imine.indicators.score import settings_for_rule
+
+    settings = settings_for_rule(rule)
+    if not scored and request.needs_embeddings and encoder:
+        settings, encoder = replace(settings, encoder=encoder), ""
+    if not scored:
+        return near.with_neighbors(settings, neighbors, reference, encoder, rule.indicators)
+    near.refuse_with_scores(neighbors, reference, "" if request.needs_embeddings else encoder)
+    return replace(settings, encoder=encoder) if encoder else settings
 
 
 def _outputs(output: Path, *, write_scores: bool) -> dict[str, Path]:
@@ -111,6 +160,17 @@ def _outputs(output: Path, *, write_scores: bool) -> dict[str, Path]:
     return files | {"scores": side_path(output, "scores", ".parquet")} if write_scores else files
 
 
+def _with_stability(
+    selection: Selection, refits: int, runs: Path | None, seed: int, progress: Progress
+) -> Selection:
+    from dataclasses import replace
+
+    from imine.selection import selection_stability
+
+    found = selection_stability(selection, refits=refits, runs=runs, seed=seed, progress=progress)
+    return replace(selection, stability=found)
+
+
 def _write(records: RecordSet, selection: Selection, files: dict[str, Path]) -> None:
     import polars as pl
 
@@ -121,3 +181,17 @@ def _write(records: RecordSet, selection: Selection, files: dict[str, Path]) -> 
     selection.write_table(files["predictions"])
     if "scores" in files:
         selection.scores.write(files["scores"])
+
+
+def _export(selection: Selection, rule: Rule, targets: list[tuple[str, Path]], name: str) -> dict[str, Path]:
+    from imine.exports import About, export
+
+    about = About(name, lines=(
+        f"Kept {selection.kept_count:,} of {selection.total:,} rows: {selection.request}.",
+        f"By the rule {rule.name} (SHA-256 {rule.sha256}): {rule.formula}",
+        *selection.notes,
+    ))  # fmt: skip
+    assert selection.kept is not None
+    for format, path in targets:
+        export(selection.kept, path, format, rejected=selection.rejected, about=about)
+    return {f"as {format}": path for format, path in targets}

@@ -56,7 +56,7 @@ def contribution_columns(rule: Rule) -> list[pl.Expr]:
 
 def predict_rows(rule: Rule, frame: pl.DataFrame, level: float | None) -> pl.DataFrame:
     """See :meth:`imine.rules.Rule.predict`; without a level no intervals."""
-    _require(rule, frame)
+    require_columns(rule, frame)
     kept = ["id"] if "id" in frame.columns else []
     predicted = frame.select(*kept, *contribution_columns(rule))
     total = pl.lit(rule.intercept.coefficient)
@@ -96,7 +96,12 @@ def predict_set(rule: Rule, means: Mapping[str, float], level: float) -> MeanPre
     )
 
 
-def _require(rule: Rule, frame: pl.DataFrame) -> None:
+def require_columns(rule: Rule, frame: pl.DataFrame) -> None:
+    """Refuse a frame without a column of numbers for each indicator of the rule.
+
+    Raises:
+        RuleError: names the columns.
+    """
     absent = [name for name in rule.indicators if name not in frame.columns]
     if absent:
         raise RuleError(
@@ -123,7 +128,7 @@ def _half_widths(rule: Rule, X: Array, level: float) -> tuple[Array, Array]:
     assert rule.df_resid is not None
     assert rule.sigma is not None
     V = np.array(rule.covariance, dtype=np.float64)
-    centre, level_variance = _centre(rule, V)
+    centre, level_variance = covariance_centre(rule, V)
     D = X - centre
     variance = level_variance + np.einsum("ij,jk,ik->i", D, V[1:, 1:], D, optimize=True)
     if not centre.any():
@@ -133,7 +138,7 @@ def _half_widths(rule: Rule, X: Array, level: float) -> tuple[Array, Array]:
     return quantile * np.sqrt(variance), quantile * np.sqrt(variance + rule.sigma**2)
 
 
-def _centre(rule: Rule, V: Array) -> tuple[Array, float]:
+def covariance_centre(rule: Rule, V: Array) -> tuple[Array, float]:
     """Where a set's level has no covariance with the coefficients, and its variance there: the means of the runs.
 
     About zero the variances of terms far from it would cancel to nothing. A covariance that is not that of least

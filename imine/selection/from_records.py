@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import polars as pl
 
@@ -13,8 +13,9 @@ from imine.columns import find_column
 from imine.errors import IndicatorUnavailableError, SelectionError
 from imine.rules import Rule, load_rule
 from imine.selection.checks import Mismatch, check_columns, check_made, check_planned, unchecked_notes
+from imine.selection.requests import TOKENS, Request, RequestOptions
 from imine.selection.result import Selection
-from imine.selection.selector import Request, select_scored
+from imine.selection.selector import Vectors, select_scored
 
 if TYPE_CHECKING:
     from imine.indicators.score import Scores
@@ -25,26 +26,28 @@ def select(
     data: pl.DataFrame,
     rule: Rule | str | Path,
     *,
-    top: int | None = None,
-    fraction: float | None = None,
-    threshold: float | None = None,
     scores: Scores | pl.DataFrame | None = None,
+    embeddings: Vectors | None = None,
     allow_mismatch: bool = False,
     settings: Any = None,
     progress: Progress | None = None,
+    **how: Unpack[RequestOptions],
 ) -> Selection:
     """Keep the records that a rule predicts the lowest log loss for.
 
     Args:
         data: records, as :func:`imine.read` gives them.
         rule: a rule, its name, or its file.
-        top, fraction, threshold: how much to keep, exactly one; see :func:`imine.selection.select_scored`.
         scores: scores of these records, or a frame of ``id`` and the indicators, of which it is not known how
             they were made; by default they are computed, in the way that the rule expects.
+        embeddings: unit vectors of the records, (rows, dimensions); by default they are made where near-duplicates or
+            diversity are asked for.
         allow_mismatch: go on, with a warning that is stored in the result, where fingerprints of scores and
             rule differ.
         settings: how to score; by default as the rule expects.
         progress: told of the scoring.
+        how: how much to keep and by what, exactly one of ``top``, ``fraction``, ``threshold`` and ``tokens``, and the
+            other fields of :class:`imine.selection.Request`. A quota may be by a column of the records or the scores.
 
     Returns:
         The selection, with the kept and the rejected records, their columns as they came.
@@ -66,28 +69,51 @@ def select(
         ['No.']
     """
     rule = rule if isinstance(rule, Rule) else load_rule(rule)
-    Request(top, fraction, threshold)
+    request = Request(**how)
     scores = None if scores is None else _as_scores(scores)
     check_available(rule, () if scores is None else scores.frame.columns)
     _check_records(data)
     mismatch = Mismatch()
+    if request.needs_embeddings and embeddings is None:
+        settings = _settings(rule, settings)
+        _check_encoder(settings)
     if scores is None:
         settings = _settings(rule, settings)
         mismatch = check_planned(rule, _planned(rule, settings), allow_mismatch)
-        scores = _score(data, rule, settings, progress)
+        scores = _score(data, rule, request, settings, progress)
     check_columns(rule, scores.frame)
     mismatch = check_made(rule, scores.fingerprints, allow_mismatch, mismatch)
-    frame, join_notes = _scores_of(data, rule, scores.frame)
-    selection = select_scored(frame, rule, top=top, fraction=fraction, threshold=threshold)
-    kept, rejected = _records(data, selection.table)
+    frame, join_notes = _scores_of(data, rule, scores.frame, _further(request))
+    if request.needs_embeddings and embeddings is None:
+        embeddings = _embed(data, settings, progress)
+    selection = select_scored(frame, rule, embeddings=embeddings, **how)
     return replace(
         selection,
         scores=scores,
-        kept=kept,
-        rejected=rejected,
+        records=data.drop("imine_reason", strict=False),
         fingerprints={n: f for n, f in scores.fingerprints.items() if n in rule.indicators},
         notes=(*mismatch.notes, *unchecked_notes(rule), *join_notes, *selection.notes),
     )
+
+
+def _further(request: Request) -> list[str]:
+    """Columns beside the indicators that the request names."""
+    names = [request.quota.column] if request.quota is not None else []
+    return [*names, *([request.token_column] if request.tokens is not None else [])]
+
+
+def _check_encoder(settings: Any) -> None:
+    """Fail for want of an encoder before any scoring."""
+    from imine.indicators.models import model_path
+
+    model_path(settings.encoder)
+
+
+def _embed(data: pl.DataFrame, settings: Any, progress: Progress | None) -> Any:
+    from imine.indicators.stages.neighbors import embed_records
+    from imine.progress import SilentProgress
+
+    return embed_records(data, settings, progress or SilentProgress())
 
 
 def check_available(rule: Rule, scored: Sequence[str] = ()) -> None:
@@ -140,10 +166,16 @@ def _planned(rule: Rule, settings: Any) -> dict[str, dict[str, Any]]:
     return planned_fingerprints(rule.indicators, settings)
 
 
-def _score(data: pl.DataFrame, rule: Rule, settings: Any, progress: Progress | None) -> Scores:
+def _score(
+    data: pl.DataFrame, rule: Rule, request: Request, settings: Any, progress: Progress | None
+) -> Scores:
     from imine.indicators.score import score
 
-    return score(data, list(rule.indicators), settings=settings, progress=progress)
+    names = list(rule.indicators)
+    # Another column of tokens is the user's own.
+    if request.tokens is not None and request.token_column == TOKENS and TOKENS not in names:
+        names.append(TOKENS)
+    return score(data, names, settings=settings, progress=progress)
 
 
 def _as_scores(scores: Scores | pl.DataFrame) -> Scores:
@@ -152,14 +184,21 @@ def _as_scores(scores: Scores | pl.DataFrame) -> Scores:
     return Scores(scores, {}, {}) if isinstance(scores, pl.DataFrame) else scores
 
 
-def _scores_of(data: pl.DataFrame, rule: Rule, scores: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
-    """The rule's scores in the records' order, and notes; a record without scores is null with a reason."""
+def _scores_of(
+    data: pl.DataFrame, rule: Rule, scores: pl.DataFrame, further: Sequence[str]
+) -> tuple[pl.DataFrame, list[str]]:
+    """The rule's scores and further columns in the records' order, and notes.
+
+    A record without scores is null with a reason. A further column is that of the scores where they have it, else
+    the records' own.
+    """
     if "id" not in scores.columns:
         raise SelectionError(f"the scores have no column id; they have: {', '.join(scores.columns)}")
     scores = scores.with_columns(pl.col("id").cast(pl.String), imine_scored=pl.lit(True))
     ids = data.select(pl.col("id").cast(pl.String))
     whys = [f"{name}__why" for name in rule.indicators]
-    wanted = [c for c in (*rule.indicators, *whys) if c in scores.columns]
+    extra = [c for name in further for c in (name, f"{name}__why") if c not in (*rule.indicators, *whys)]
+    wanted = [c for c in (*rule.indicators, *whys, *extra) if c in scores.columns]
     joined = ids.join(
         scores.select("id", *wanted, "imine_scored"), on="id", how="left", maintain_order="left"
     )
@@ -179,16 +218,5 @@ def _scores_of(data: pl.DataFrame, rule: Rule, scores: pl.DataFrame) -> tuple[pl
     )
     strangers = scores.height - (joined.height - int(absent.sum()))
     notes = [f"{strangers:,} rows of the scores are not among the records."] if strangers else []
-    return joined.drop("imine_scored"), notes
-
-
-def _records(data: pl.DataFrame, table: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Kept and rejected records, in the order of the table."""
-    data = data.drop("imine_reason", strict=False)
-    places = data.select(pl.col("id").cast(pl.String)).with_row_index("place")
-
-    def take(rows: pl.DataFrame) -> pl.DataFrame:
-        return data[rows.select("id").join(places, on="id", how="left", maintain_order="left")["place"]]
-
-    rejected = table.filter(~pl.col("kept"))
-    return take(table.filter("kept")), take(rejected).with_columns(rejected["reason"].alias("imine_reason"))
+    own = [data[name] for name in further if name not in joined.columns and name in data.columns]
+    return joined.drop("imine_scored").with_columns(own), notes

@@ -2,83 +2,50 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
+from typing import Unpack
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from imine.errors import SelectionError
 from imine.rules import MeanPrediction, Rule
+from imine.selection.choosing import Pool, choose
+from imine.selection.intervals import half_widths
+from imine.selection.notes import notes_on
+from imine.selection.quotas import bounds_of, group_rows
+from imine.selection.ranking import Array, Rows, check_ids, mean_of, outside_ranges, predict, rank, values_of
+from imine.selection.reasons import Decided
+from imine.selection.requests import Request, RequestOptions
 from imine.selection.result import Selection
 
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """How much to keep: exactly one of the three is set.
-
-    Attributes:
-        top: number of rows.
-        fraction: share of the rows with a prediction, in (0, 1].
-        threshold: highest predicted log loss to keep.
-    """
-
-    top: int | None = None
-    fraction: float | None = None
-    threshold: float | None = None
-
-    def __post_init__(self) -> None:
-        given = [name for name in ("top", "fraction", "threshold") if getattr(self, name) is not None]
-        if len(given) != 1:
-            raise SelectionError(
-                "say how much to keep by exactly one of top, fraction, threshold; "
-                f"got {', '.join(given) or 'none'}"
-            )
-        if self.top is not None and self.top < 1:
-            raise SelectionError(f"top must be at least 1; got {self.top}")
-        if self.fraction is not None and not 0.0 < self.fraction <= 1.0:
-            raise SelectionError(f"fraction must lie in (0, 1]; got {self.fraction}")
-        if self.threshold is not None and not math.isfinite(self.threshold):
-            raise SelectionError(f"threshold must be a finite log loss; got {self.threshold}")
-
-    def __str__(self) -> str:
-        if self.top is not None:
-            return f"top {self.top}"
-        if self.fraction is not None:
-            return f"fraction {self.fraction:g}"
-        return f"predicted log loss at most {self.threshold:g}"
-
-    def count(self, predicted: int) -> int:
-        """Rows to keep of ``predicted`` ranked ones; not for a threshold."""
-        if self.top is not None:
-            return min(self.top, predicted)
-        assert self.fraction is not None
-        return min(predicted, max(1, round(self.fraction * predicted)))
+Vectors = npt.NDArray[np.float32]
 
 
 def select_scored(
     scores: pl.DataFrame,
     rule: Rule,
     *,
-    top: int | None = None,
-    fraction: float | None = None,
-    threshold: float | None = None,
+    embeddings: Vectors | None = None,
+    **how: Unpack[RequestOptions],
 ) -> Selection:
     """Keep the rows that a rule predicts the lowest log loss for; ties go by id.
 
     Args:
-        scores: ``id``, one column an indicator of the rule, ``<indicator>__why`` with the reason of a null.
+        scores: ``id``, one column an indicator of the rule, ``<indicator>__why`` with the reason of a null; also the
+            columns that a quota or a token budget names.
         rule: the rule to rank by.
-        top: rows to keep; more than have a prediction keeps all those, with a note.
-        fraction: share to keep of the rows with a prediction, rounded, at least one row.
-        threshold: keep rows with a predicted log loss at or below it. Levels of single examples are
-            extrapolated, so a threshold has no absolute meaning; the order has.
+        embeddings: unit vectors of the rows, (rows, dimensions), for near-duplicates and diversity.
+        how: how much to keep and by what, the fields of :class:`imine.selection.Request`: exactly one of ``top``,
+            ``fraction``, ``threshold`` and ``tokens``. More than have a prediction keeps all those, with a note.
+            Levels of single examples are extrapolated, so a threshold has no absolute meaning; the order has.
 
     Returns:
         The decision on every row, with its reason.
 
     Raises:
-        SelectionError: not exactly one of the three, or out of range; no rows, no ``id``, or ids that occur
-            twice.
+        SelectionError: a request that makes no sense or cannot be met; no rows, no ``id``, ids that occur twice, or
+            no column that the request names.
         RuleError: an indicator of the rule has no column.
 
     Examples:
@@ -98,182 +65,138 @@ def select_scored(
         predicted log loss 0.460357 above the cut 0.310557 (rank 2 of 2)
         no reward: the response is empty
     """
-    request = Request(top, fraction, threshold)
-    _check_ids(scores)
-    ranked = _ranked(scores, rule)
-    predicted = ranked["rank"].drop_nulls().len()
-    ranked, cut = _decide(ranked, request, predicted)
-    table = ranked.with_columns(_reasons(scores, rule, request, cut, predicted)).with_columns(
-        pl.when(~pl.col("kept")).then("reason").alias("reason")
-    )
-    kept_mean = _mean(table.filter("kept"), rule)
-    contributions = [f"contrib_{name}" for name in rule.indicators]
-    return Selection(
-        table=table.select(
-            "id", "kept", "rank", "predicted_log_loss", *contributions, "out_of_range", "reason"
-        ),
-        request=str(request),
-        cut=cut,
-        kept_mean=kept_mean,
-        all_mean=_mean(table.filter(pl.col("rank").is_not_null()), rule),
-        out_of_range={name: int(table[f"outside_{name}"].sum()) for name in rule.ranges},
-        spread_ratio={n: r.spread_ratio for n, r in rule.ranges.items() if r.spread_ratio is not None},
-        rule_name=rule.name,
-        rule_sha256=rule.sha256,
-        fingerprints={},
-        notes=tuple(_notes(rule, request, predicted, table, kept_mean)),
-    )
+    request = Request(**how)
+    _check_rows(scores)
+    predicted = predict(scores, rule)
+    half = _half(scores, rule, request)
+    key = predicted if request.by == "prediction" else predicted + _required(half)
+    ranking = rank(scores["id"], predicted, key)
+    pool = _pool(scores, request, half, embeddings)
+    needed = _columns(scores, rule, request)
+    decided = Decided(scores.select(needed), rule, ranking, pool, choose(ranking, pool))
+    return _selection(decided)
 
 
-def _check_ids(scores: pl.DataFrame) -> None:
+def _check_rows(scores: pl.DataFrame) -> None:
     if "id" not in scores.columns:
         raise SelectionError(f"the scores have no column id; they have: {', '.join(scores.columns)}")
     if not scores.height:
         raise SelectionError("the scores have no rows: there is nothing to choose from")
-    twice = scores.filter(pl.col("id").is_duplicated())["id"].unique().sort()
-    if twice.len():
-        shown = ", ".join(str(value) for value in twice.head(5))
-        raise SelectionError(f"{twice.len():,} ids stand for more than one row of the scores: {shown}")
+    check_ids(scores["id"])
 
 
-def _ranked(scores: pl.DataFrame, rule: Rule) -> pl.DataFrame:
-    """Scores with predictions, in rank order, rows without a prediction last, by id."""
-    from imine.rules.predict import predict_rows
+def _half(scores: pl.DataFrame, rule: Rule, request: Request) -> Array | None:
+    """Half widths where the decision or the report needs them."""
+    banded = request.threshold is not None and request.band is None
+    if request.by == "upper" or (banded and (request.cannot_tell or rule.covariance is not None)):
+        return half_widths(scores, rule, request.level)
+    return None
 
-    predicted = predict_rows(rule, scores, level=None).drop("id")
-    whys = [f"{name}__why" for name in rule.indicators if f"{name}__why" in scores.columns]
-    frame = pl.concat([scores.select("id", *rule.indicators, *whys), predicted], how="horizontal")
-    usable = pl.col("predicted_log_loss").is_not_null()
-    outside = [
-        (usable & ~pl.col(name).is_between(span.min, span.max)).fill_null(False).alias(f"outside_{name}")
-        for name, span in rule.ranges.items()
-    ]
-    frame = frame.with_columns(outside).sort("predicted_log_loss", "id", nulls_last=True)
-    ranks = pl.int_range(1, pl.len() + 1, dtype=pl.Int64)
-    return frame.with_columns(
-        pl.when(usable).then(ranks).alias("rank"), _join_names(rule).alias("out_of_range")
+
+def _required(half: Array | None) -> Array:
+    assert half is not None
+    return half
+
+
+def _columns(scores: pl.DataFrame, rule: Rule, request: Request) -> list[str]:
+    names = [*rule.indicators, *([request.token_column] if request.tokens is not None else [])]
+    wanted = ["id", *(c for name in names for c in (name, f"{name}__why"))]
+    return list(dict.fromkeys(c for c in wanted if c in scores.columns))
+
+
+def _pool(scores: pl.DataFrame, request: Request, half: Array | None, vectors: Vectors | None) -> Pool:
+    groups = bounds = None
+    if request.quota is not None:
+        groups = group_rows(_column(scores, request.quota.column, "the quota"))
+        bounds = bounds_of(request.quota, groups.names)
+    if request.needs_embeddings:
+        vectors = _check_vectors(scores, vectors)
+    return Pool(
+        request=request,
+        half=half,
+        tokens=_tokens(scores, request),
+        groups=groups,
+        bounds=bounds,
+        alike=_alike(request, vectors),
+        vectors=vectors if request.diversity is not None else None,
     )
 
 
-def _join_names(rule: Rule) -> pl.Expr:
-    names = [pl.when(f"outside_{name}").then(pl.lit(name)) for name in rule.ranges]
-    if not names:
-        return pl.lit(None, dtype=pl.String)
-    joined = pl.concat_str(names, separator=",", ignore_nulls=True)
-    return pl.when(joined != "").then(joined)
+def _column(scores: pl.DataFrame, name: str, what: str) -> pl.Series:
+    if name not in scores.columns:
+        raise SelectionError(f"{what} needs the column {name}; there are: {', '.join(scores.columns)}")
+    return scores[name]
 
 
-def _decide(ranked: pl.DataFrame, request: Request, predicted: int) -> tuple[pl.DataFrame, float | None]:
-    if request.threshold is not None:
-        kept = (pl.col("predicted_log_loss") <= request.threshold).fill_null(False)
-        return ranked.with_columns(kept.alias("kept")), request.threshold
-    count = request.count(predicted)
-    kept = (pl.col("rank") <= count).fill_null(False)
-    cut = float(ranked["predicted_log_loss"][count - 1]) if count else None
-    return ranked.with_columns(kept.alias("kept")), cut
-
-
-def _reasons(
-    scores: pl.DataFrame, rule: Rule, request: Request, cut: float | None, predicted: int
-) -> pl.Expr:
-    """Why each row would be rejected."""
-    missing = []
-    for name in rule.indicators:
-        given = pl.col(f"{name}__why") if f"{name}__why" in scores.columns else pl.lit(None, dtype=pl.String)
-        fallback = pl.when(pl.col(name).is_null()).then(pl.lit("the scores give no reason"))
-        why = given.fill_null(fallback.otherwise(pl.lit("its value is not a finite number")))
-        missing.append(
-            pl.when(pl.col(f"contrib_{name}").is_null()).then(pl.format("no {}: {}", pl.lit(name), why))
-        )
-    unscored = pl.concat_str(missing, separator="; ", ignore_nulls=True)
-    loss, limit = pl.col("predicted_log_loss"), pl.lit(cut, dtype=pl.Float64)
-    place = pl.format("(rank {} of {})", _thousands(pl.col("rank")), pl.lit(f"{predicted:,}"))
-    line = "threshold" if request.threshold is not None else "cut"
-    at_cut = pl.format("predicted log loss {} equals the cut, later by id {}", loss.round(6), place)
-    above = pl.format(
-        "predicted log loss {} above the " + line + " {} {}", loss.round(6), limit.round(6), place
-    )
-    ranked = pl.when(loss == limit).then(at_cut).otherwise(above)
-    return pl.when(loss.is_null()).then(unscored).otherwise(ranked).alias("reason")
-
-
-def _thousands(number: pl.Expr) -> pl.Expr:
-    """Whole numbers with commas; three times as fast as regular expressions over the digits."""
-
-    def last_three(value: pl.Expr) -> pl.Expr:
-        return (value % 1000).cast(pl.String).str.zfill(3)
-
-    thousands, millions = number // 1000, number // 1_000_000
-    return (
-        pl.when(number < 1000)
-        .then(number.cast(pl.String))
-        .when(number < 1_000_000)
-        .then(pl.format("{},{}", thousands, last_three(number)))
-        .otherwise(pl.format("{},{},{}", millions, last_three(thousands), last_three(number)))
-    )
-
-
-def _mean(rows: pl.DataFrame, rule: Rule) -> MeanPrediction | None:
-    if not rows.height:
+def _tokens(scores: pl.DataFrame, request: Request) -> Array | None:
+    if request.tokens is None:
         return None
-    means = rows.select(pl.col(name).cast(pl.Float64).mean() for name in rule.indicators)
-    return rule.predict_mean(means.row(0, named=True))
+    column = _column(scores, request.token_column, "the token budget")
+    if not column.dtype.is_numeric():
+        raise SelectionError(f"the token budget needs numbers in {request.token_column}; got {column.dtype}")
+    tokens = values_of(scores, request.token_column)
+    if (tokens < 0).any():
+        raise SelectionError(f"{request.token_column} is negative in some rows: it is no number of tokens")
+    return tokens
 
 
-def _notes(
-    rule: Rule, request: Request, predicted: int, table: pl.DataFrame, kept_mean: MeanPrediction | None
-) -> list[str]:
-    notes = [_none_predicted(table)] if not predicted else _counts(request, predicted, table)
-    unknown = [name for name in rule.indicators if name not in rule.ranges]
-    if unknown:
-        notes.append(f"The rule gives no fitted range of {', '.join(unknown)}: extrapolation cannot be told.")
-    kept = int(table["kept"].sum())
-    if rule.set_size and kept and not rule.set_size[0] <= kept <= rule.set_size[1]:
-        notes.append(
-            f"The rule was fitted on sets of {_sizes(rule.set_size)} examples, {kept:,} are kept: the level of its "
-            "predictions and their intervals are for sets of its own size."
+def _check_vectors(scores: pl.DataFrame, vectors: Vectors | None) -> Vectors:
+    if vectors is None:
+        raise SelectionError(
+            "near-duplicates and diversity need the embeddings of the rows: give embeddings, or the records"
         )
-    for name in kept_mean.outside if kept_mean else ():
-        span = rule.ranges[name]
-        mean = table.filter("kept").select(pl.col(name).cast(pl.Float64).mean()).item()
-        notes.append(
-            f"The kept rows' mean {name} is {mean:.4g}, outside the range that the rule was fitted on "
-            f"({span.min:.4g} to {span.max:.4g}): their predicted level is extrapolated."
+    if vectors.ndim != 2 or len(vectors) != scores.height:
+        raise SelectionError(
+            f"embeddings must have one row a row of the scores, {scores.height:,}; got {vectors.shape}"
         )
-    if rule.held_out is not None and rule.held_out.press_r2 <= 0:
-        notes.append(
-            f"The rule predicts nothing out of sample (PRESS R2 = {rule.held_out.press_r2:.2f}): "
-            "this choice is no better founded than a random one."
-        )
-    return notes
+    return vectors
 
 
-def _sizes(bounds: tuple[int, int]) -> str:
-    low, high = bounds
-    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
+def _alike(request: Request, vectors: Vectors | None) -> Rows | None:
+    if request.duplicates is None or vectors is None:
+        return None
+    from imine.indicators.neighbors import near_duplicate_groups
+
+    return near_duplicate_groups(vectors, request.duplicates)
 
 
-def _counts(request: Request, predicted: int, table: pl.DataFrame) -> list[str]:
-    notes = []
-    if request.top is not None and request.top > predicted:
-        notes.append(
-            f"{request.top:,} rows were asked for, but only {predicted:,} have a prediction: "
-            "all those are kept."
-        )
-    unscored = table.height - predicted
-    if unscored:
-        notes.append(f"{unscored:,} of {table.height:,} rows have no prediction, for a missing indicator.")
-    if not table["kept"].any():
-        notes.append("No row is kept.")
-    return notes
-
-
-def _none_predicted(table: pl.DataFrame) -> str:
-    """Why nothing could be ranked, by the most frequent reasons."""
-    counted = table["reason"].value_counts(name="rows").sort("rows", "reason", descending=[True, False])
-    shown = [f"{reason} ({rows:,} rows)" for reason, rows in counted.head(3).rows()]
-    more = f"; and {counted.height - 3:,} other reasons" if counted.height > 3 else ""
-    return (
-        f"No row is kept: none of the {table.height:,} rows has a prediction. "
-        f"Most frequent reasons: {'; '.join(shown)}{more}."
+def _selection(decided: Decided) -> Selection:
+    rule, ranking, choice = decided.rule, decided.ranking, decided.choice
+    kept_mean, all_mean = _means(decided)
+    outside = outside_ranges(decided.scores, rule)
+    usable = ~np.isnan(ranking.predicted)
+    anywhere = np.any(list(outside.values()), axis=0) & usable if outside else None
+    return Selection(
+        decided=decided,
+        request=str(decided.pool.request),
+        cut=choice.cut,
+        kept_mean=kept_mean,
+        all_mean=all_mean,
+        out_of_range={name: int(np.count_nonzero(flags & usable)) for name, flags in outside.items()},
+        outside_share=_share(anywhere, usable),
+        kept_outside_share=_share(anywhere, choice.kept),
+        in_band=choice.in_band,
+        spread_ratio={n: r.spread_ratio for n, r in rule.ranges.items() if r.spread_ratio is not None},
+        rule_name=rule.name,
+        rule_sha256=rule.sha256,
+        fingerprints={},
+        notes=tuple(notes_on(decided, kept_mean)),
     )
+
+
+def _share(flags: npt.NDArray[np.bool_] | None, rows: npt.NDArray[np.bool_]) -> float | None:
+    of = np.count_nonzero(rows)
+    return None if flags is None or not of else np.count_nonzero(flags & rows) / of
+
+
+def _means(decided: Decided) -> tuple[MeanPrediction | None, MeanPrediction | None]:
+    """Predictions at the means of the kept rows and of all with a prediction."""
+    usable, kept = ~np.isnan(decided.ranking.predicted), decided.choice.kept
+    means: list[dict[str, float]] = [{}, {}]
+    for name in decided.rule.indicators:
+        values = values_of(decided.scores, name)
+        for rows, mean in zip((kept, usable), means, strict=True):
+            if rows.any():
+                mean[name] = mean_of(values, rows)
+    kept_mean, all_mean = (decided.rule.predict_mean(m) if m else None for m in means)
+    return kept_mean, all_mean

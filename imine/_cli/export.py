@@ -1,0 +1,79 @@
+"""``imine export``: rows in the files that training programs read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from imine._cli import _options as options
+
+if TYPE_CHECKING:
+    import polars as pl
+
+_TO = "alpaca, sharegpt, messages, parquet, huggingface, llama-factory or axolotl."
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(export)
+
+
+def export(
+    pools: options.Pools = None,
+    output: Annotated[Path, typer.Option("-o", "--output", help="File or folder to write.")] = Path(""),
+    format: Annotated[str, typer.Option("--format", help=f"What to write: {_TO}")] = "",
+    rejected: Annotated[
+        Path | None, typer.Option("--rejected", help="Rejected rows with their reasons, to write beside.")
+    ] = None,
+    name: Annotated[
+        str, typer.Option("--name", help="Name of the data set; that of the first input by default.")
+    ] = "",
+    license: Annotated[
+        str, typer.Option("--license", help="Licence to state on the card of huggingface.")
+    ] = "",
+    sample: options.Sample = False,
+    input_format: Annotated[
+        str, typer.Option("--input-format", help="Format of the input, where detection is wrong.")
+    ] = "auto",
+    map: options.Map = None,
+    turns: options.Turns = "first",
+    on_bad_row: options.OnBadRow = "fail",
+) -> None:
+    """Write rows as another program reads them.
+
+    Example: imine export mined.jsonl --format llama-factory -o data/
+    """
+    from imine.errors import FormatError
+    from imine.exports import About, check_export
+    from imine.exports import export as export_records
+    from imine.records.storage import resolve_paths, side_path, split_suffixes
+    from imine.sample import sample_path
+
+    if not format or output == Path(""):
+        raise FormatError(f"name the format and the output: --format FORMAT -o PATH; FORMAT is {_TO}")
+    check_export(output, format)
+    if bool(pools) == sample:
+        raise FormatError("name the files of a pool, or --sample for the bundled one")
+    inputs = [sample_path()] if sample else resolve_paths(list(pools or ()))
+    if any(output.resolve() == file.resolve() for file in (*inputs, rejected) if file is not None):
+        raise FormatError(f"{output}: would overwrite an input; name another output")
+    bad_rows = side_path(output, "bad", ".jsonl")
+    records, _, _ = options.read_pools(pools, sample, input_format, map, turns, on_bad_row, bad_rows)
+    beside = None if rejected is None else _rejected(rejected, turns)
+    about = About(name or split_suffixes(inputs[0])[0], license)
+    written = export_records(records.frame, output, format, rejected=beside, about=about)
+    for path in written.files:
+        typer.echo(f"{path}")
+    typer.echo(f"{len(records):,} rows as {format}")
+
+
+def _rejected(path: Path, turns: str) -> pl.DataFrame:
+    from imine.errors import FormatError
+    from imine.records import read
+
+    frame = read(path, turns=turns)  # type: ignore[arg-type]
+    if "imine_reason" not in frame.columns:
+        raise FormatError(f"{path}: has no column imine_reason; --rejected takes what imine select rejected")
+    return frame

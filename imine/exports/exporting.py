@@ -1,0 +1,153 @@
+"""One function for all formats."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import polars as pl
+
+from imine.errors import FormatError
+from imine.exports.about import About
+from imine.exports.axolotl import write_axolotl
+from imine.exports.hub import write_dataset
+from imine.exports.layouts import LAYOUTS
+from imine.exports.llama_factory import write_llama_factory
+from imine.records.storage import CONTAINER_OF_SUFFIX, side_path, split_suffixes
+from imine.records.writing import write_frame
+
+FORMATS = ("alpaca", "sharegpt", "messages", "parquet", "huggingface", "llama-factory", "axolotl")
+"""Names of the formats."""
+
+_SUFFIXES = {
+    "alpaca": ("json", "jsonl"),
+    "sharegpt": ("json", "jsonl"),
+    "messages": ("json", "jsonl"),
+    "parquet": ("parquet",),
+}
+_ENDINGS = {
+    "alpaca": ".json",
+    "sharegpt": ".json",
+    "messages": ".jsonl",
+    "parquet": ".parquet",
+    "axolotl": ".yaml",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What an export wrote.
+
+    Attributes:
+        files: all files, that of the rows first.
+        rejected: the file of the rejected rows; ``None`` without any.
+    """
+
+    files: tuple[Path, ...]
+    rejected: Path | None
+
+
+def export(
+    records: pl.DataFrame,
+    path: str | Path,
+    format: str,
+    *,
+    rejected: pl.DataFrame | None = None,
+    about: About | None = None,
+) -> Exported:
+    """Write records for another program, whole or not at all, file by file.
+
+    A record is one exchange, the one that was scored: earlier turns of a conversation stand, labelled, in its input
+    (``docs/formats.md``). The columns beside instruction, input and output are carried in every format; one that is
+    named like the format's own key becomes ``<name>_original``.
+
+    Args:
+        records: ``instruction`` and ``output``, also ``input`` and others, as :func:`imine.read` gives them.
+        path: for ``alpaca``, ``sharegpt`` and ``messages`` a file ending in ``.json`` or ``.jsonl``, also ``.gz`` or
+            ``.zst``; for ``parquet`` one in ``.parquet``; for ``huggingface`` and ``llama-factory`` a folder; for
+            ``axolotl`` the file of the block, ``.yaml``, beside which the rows go into a ``.jsonl``.
+        format: one of :data:`FORMATS`.
+        rejected: records with the column ``imine_reason``, written beside in the same layout.
+        about: name of the data set and what its card tells.
+
+    Raises:
+        FormatError: an unknown format, a path that does not fit it, or records without text.
+
+    Examples:
+        >>> import tempfile
+        >>> rows = pl.DataFrame({"id": ["a"], "instruction": ["2 + 2?"], "input": [""], "output": ["4"]})
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     written = export(rows, f"{folder}/mined.jsonl", "messages").files[0]
+        ...     print(written.read_text(), end="")
+        {"messages":[{"role":"user","content":"2 + 2?"},{"role":"assistant","content":"4"}],"id":"a"}
+    """
+    path = Path(path)
+    check_export(path, format)
+    about = about or About()
+    if not about.name:
+        about = replace(about, name=_stem(path, format))
+    files = _WRITERS[format](records, rejected, path, about)
+    return Exported(tuple(f for f in files if f is not None), files[-1])
+
+
+def check_export(path: Path, format: str) -> None:
+    """Refuse, before any work, a format that is not known or a path that does not fit it.
+
+    Raises:
+        FormatError: says what is allowed.
+
+    Examples:
+        >>> check_export(Path("mined.csv"), "alpaca")
+        Traceback (most recent call last):
+        imine.errors.FormatError: mined.csv: rows as alpaca go into a file ending in .json, .jsonl
+    """
+    if format not in FORMATS:
+        raise FormatError(f"no export format {format!r}; there are: {', '.join(FORMATS)}")
+    if format in _SUFFIXES:
+        container = CONTAINER_OF_SUFFIX.get(split_suffixes(path)[1])
+        if container not in _SUFFIXES[format] or path.is_dir():
+            allowed = ", ".join(f".{suffix}" for suffix in _SUFFIXES[format])
+            raise FormatError(f"{path}: rows as {format} go into a file ending in {allowed}")
+    elif format == "axolotl":
+        if path.suffix not in (".yaml", ".yml") or path.is_dir():
+            raise FormatError(f"{path}: the block for axolotl goes into a file ending in .yaml")
+    elif path.exists() and not path.is_dir():
+        raise FormatError(f"{path}: {format} needs a folder, and this is a file")
+
+
+def default_path(output: Path, format: str) -> Path:
+    """Where an export goes beside the mined rows, unless told.
+
+    Examples:
+        >>> default_path(Path("out/mined.jsonl.gz"), "alpaca").as_posix()
+        'out/mined.alpaca.json'
+        >>> default_path(Path("out/mined.jsonl"), "huggingface").as_posix()
+        'out/mined.huggingface'
+    """
+    return side_path(output, format, _ENDINGS.get(format, ""))
+
+
+def _stem(path: Path, format: str) -> str:
+    return split_suffixes(path)[0] if format in _ENDINGS else path.name
+
+
+def _single(format: str) -> Callable[..., list[Path | None]]:
+    def write(
+        records: pl.DataFrame, rejected: pl.DataFrame | None, path: Path, about: About
+    ) -> list[Path | None]:
+        write_frame(LAYOUTS[format](records), path)
+        beside = None if rejected is None else side_path(path, "rejected")
+        if rejected is not None and beside is not None:
+            write_frame(LAYOUTS[format](rejected), beside)
+        return [path, beside]
+
+    return write
+
+
+_WRITERS: dict[str, Callable[..., list[Path | None]]] = {
+    **{name: _single(name) for name in LAYOUTS},
+    "huggingface": write_dataset,
+    "llama-factory": write_llama_factory,
+    "axolotl": write_axolotl,
+}

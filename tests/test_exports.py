@@ -1,0 +1,297 @@
+"""What exports write, parsed by the rules of those who read it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+import imine
+from imine.__main__ import main
+from imine.errors import FormatError
+from imine.exports import FORMATS, About, export
+from imine.exports.yaml_text import yaml_lines
+
+yaml = pytest.importorskip("yaml", reason="PyYAML reads what was written")
+
+ROWS = pl.DataFrame(
+    {
+        "id": ["a", "b"],
+        "source": ["pool", "pool"],
+        "instruction": ['Say "hi": é\n#', "Add."],
+        "input": ["", "2 and 2"],
+        "output": ["hi\u2028there", "4"],
+        "tags": [["x", "y"], None],
+        "meta": [{"level": 1}, {"level": None}],
+    }
+)
+REJECTED = ROWS.head(1).with_columns(
+    imine_reason=pl.lit("predicted log loss 2 above the cut 1 (rank 3 of 3)")
+)
+PROMPTS = ['Say "hi": é\n#', "Add.\n2 and 2"]
+
+
+def json_lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
+
+
+def test_alpaca(tmp_path: Path) -> None:
+    written = export(ROWS, tmp_path / "m.json", "alpaca", rejected=REJECTED)
+    rows = json.loads((tmp_path / "m.json").read_text(encoding="utf-8"))
+    assert rows == ROWS.to_dicts()
+    assert list(rows[0])[:3] == ["instruction", "input", "output"]
+    assert written.rejected == tmp_path / "m.rejected.json"
+    assert json.loads(written.rejected.read_text())[0]["imine_reason"].startswith("predicted log loss 2")
+
+
+def test_sharegpt(tmp_path: Path) -> None:
+    export(ROWS, tmp_path / "m.json", "sharegpt")
+    rows = json.loads((tmp_path / "m.json").read_text(encoding="utf-8"))
+    for row, prompt, answer in zip(rows, PROMPTS, ROWS["output"], strict=True):
+        assert row["conversations"] == [{"from": "human", "value": prompt}, {"from": "gpt", "value": answer}]
+    assert [row["tags"] for row in rows] == [["x", "y"], None]
+    assert {"instruction", "input", "output"}.isdisjoint(rows[0])
+
+
+def test_messages(tmp_path: Path) -> None:
+    export(ROWS.rename({"tags": "messages"}), tmp_path / "m.jsonl", "messages")
+    rows = json_lines(tmp_path / "m.jsonl")
+    for row, prompt, answer in zip(rows, PROMPTS, ROWS["output"], strict=True):
+        assert [turn["role"] for turn in row["messages"]] == ["user", "assistant"]
+        assert [turn["content"] for turn in row["messages"]] == [prompt, answer]
+    assert rows[0]["messages_original"] == ["x", "y"], "a column of the user's own gives way"
+
+
+def test_parquet(tmp_path: Path) -> None:
+    export(ROWS, tmp_path / "m.parquet", "parquet", rejected=REJECTED)
+    assert pl.read_parquet(tmp_path / "m.parquet").equals(ROWS)
+    assert pl.read_parquet(tmp_path / "m.rejected.parquet").equals(REJECTED)
+
+
+@pytest.mark.parametrize("format", ["sharegpt", "messages", "alpaca", "parquet"])
+def test_imine_reads_its_own_exports(format: str, tmp_path: Path) -> None:
+    path = tmp_path / ("m.parquet" if format == "parquet" else "m.jsonl")
+    export(ROWS, path, format)
+    back = imine.read(path)
+    joined = back.select(pl.when(pl.col("input") != "").then(pl.format("{}\n{}", "instruction", "input"))
+                         .otherwise("instruction"))  # fmt: skip
+    assert joined.to_series().to_list() == PROMPTS
+    assert back["output"].to_list() == ROWS["output"].to_list()
+    assert back["id"].to_list() == ["a", "b"]
+
+
+def test_hugging_face_folder(tmp_path: Path) -> None:
+    about = About(license="cc-by-4.0", lines=("Kept 2 of 3 rows.",))
+    export(ROWS, tmp_path / "mined", "huggingface", rejected=REJECTED, about=about)
+    _, front, body = (tmp_path / "mined" / "README.md").read_text(encoding="utf-8").split("---\n", 2)
+    facts = yaml.safe_load(front)
+    assert facts["license"] == "cc-by-4.0"
+    assert facts["size_categories"] == ["n<1K"]
+    assert [config["config_name"] for config in facts["configs"]] == ["default", "rejected"]
+    for config, rows in zip(facts["configs"], (2, 1), strict=True):
+        (files,) = config["data_files"]
+        assert files["split"] == "train"
+        (found,) = (tmp_path / "mined").glob(files["path"])
+        frame = pl.read_parquet(found)
+        assert frame.height == rows
+        assert frame["messages"][0].to_list()[1] == {"role": "assistant", "content": ROWS["output"][0]}
+    assert "imine_reason" in frame.columns
+    assert "# mined\n" in body
+    assert "- Kept 2 of 3 rows." in body
+    assert "No licence is stated" not in body
+
+
+# Keys of a description in LLaMA-Factory's data/README.md, and its defaults where none are given.
+LLAMA_KEYS = {"hf_hub_url", "ms_hub_url", "script_url", "file_name", "formatting", "ranking", "subset", "split",
+              "folder", "num_samples", "columns", "tags"}  # fmt: skip
+LLAMA_COLUMNS = {"prompt", "query", "response", "history", "messages", "system", "tools", "images", "chosen",
+                 "rejected", "kto_tag"}  # fmt: skip
+
+
+def test_llama_factory_folder(tmp_path: Path) -> None:
+    info = tmp_path / "dataset_info.json"
+    info.write_text('{"other": {"file_name": "other.json"}}')
+    export(ROWS, tmp_path, "llama-factory", rejected=REJECTED, about=About("mined"))
+    entries = json.loads(info.read_text())
+    assert entries["other"] == {"file_name": "other.json"}
+    entry = entries["mined"]
+    assert set(entry) <= LLAMA_KEYS
+    assert set(entry["columns"]) <= LLAMA_COLUMNS
+    rows = json.loads((tmp_path / entry["file_name"]).read_text(encoding="utf-8"))
+    # As its converter for Alpaca rows does: prompt and query joined by a line break, where there is a query.
+    prompts = [
+        "\n".join(filter(None, (row[entry["columns"]["prompt"]], row[entry["columns"]["query"]])))
+        for row in rows
+    ]
+    assert prompts == PROMPTS
+    assert [row[entry["columns"]["response"]] for row in rows] == ROWS["output"].to_list()
+    assert (tmp_path / "mined.rejected.json").is_file()
+    info.write_text("[1]")
+    with pytest.raises(FormatError, match="holds no JSON object"):
+        export(ROWS, tmp_path, "llama-factory")
+    with pytest.raises(FormatError, match="becomes a file's name"):
+        export(ROWS, tmp_path, "llama-factory", about=About("a/b"))
+
+
+# Fields of a dataset in axolotl's src/axolotl/utils/schemas/datasets.py that a block may hold.
+AXOLOTL_KEYS = {"path", "split", "type", "ds_type", "data_files", "name", "field_messages", "chat_template",
+                "message_property_mappings", "roles_to_train", "train_on_eos", "roles"}  # fmt: skip
+
+
+def test_axolotl_block(tmp_path: Path) -> None:
+    export(ROWS, tmp_path / "mined set.yaml", "axolotl", rejected=REJECTED)
+    config = yaml.safe_load((tmp_path / "mined set.yaml").read_text(encoding="utf-8"))
+    (block,) = config["datasets"]
+    assert set(block) <= AXOLOTL_KEYS
+    assert (block["type"], block["ds_type"], block["roles_to_train"]) == (
+        "chat_template",
+        "json",
+        ["assistant"],
+    )
+    rows = json_lines(Path(block["path"]))
+    role, content = (block["message_property_mappings"][key] for key in ("role", "content"))
+    turns = rows[1][block["field_messages"]]
+    assert [(turn[role], turn[content]) for turn in turns] == [("user", PROMPTS[1]), ("assistant", "4")]
+    assert (tmp_path / "mined set.rejected.jsonl").is_file()
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["plain", "no", "1.5", "a: b", "- x", "é # y", '"q"', "", "null", "~", "data/train-*", "tab\there", "\n"],
+)
+def test_yaml_texts_come_back(text: str) -> None:
+    value = {"key": text, "list": [text, {"in": text}], "map": {"x": text, "n": 3, "none": None, "yes": True}}
+    assert yaml.safe_load("\n".join(yaml_lines(value))) == value
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_the_same_rows_make_the_same_bytes(format: str, tmp_path: Path) -> None:
+    found = []
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        name = {"parquet": "m.parquet", "axolotl": "m.yaml"}.get(
+            format, "m" if format in FORMATS[4:] else "m.json"
+        )
+        export(ROWS, tmp_path / folder / name, format, rejected=REJECTED)
+        files = sorted(p for p in (tmp_path / folder).rglob("*") if p.is_file())
+        texts = [p.read_bytes().replace(f"/{folder}/".encode(), b"/") for p in files]
+        found.append(([p.relative_to(tmp_path / folder) for p in files], texts))
+    assert found[0] == found[1]
+
+
+def test_what_cannot_be_exported(tmp_path: Path) -> None:
+    with pytest.raises(FormatError, match="no export format 'orca'; there are: alpaca, sharegpt"):
+        export(ROWS, tmp_path / "m.json", "orca")
+    with pytest.raises(FormatError, match=r"rows as messages go into a file ending in \.json, \.jsonl"):
+        export(ROWS, tmp_path / "m.parquet", "messages")
+    with pytest.raises(FormatError, match="need the text column output"):
+        export(ROWS.drop("output"), tmp_path / "m.json", "alpaca")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(FormatError, match="huggingface needs a folder"):
+        export(ROWS, tmp_path / "file", "huggingface")
+
+
+def run(*args: str) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main(args)
+    return int(ended.value.code or 0)
+
+
+def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pool = tmp_path / "mined.jsonl"
+    export(ROWS, pool, "alpaca", rejected=REJECTED)
+    beside, out = str(tmp_path / "mined.rejected.jsonl"), tmp_path / "out" / "m.json"
+    assert run("export", str(pool), "--format", "sharegpt", "--rejected", beside, "-o", str(out)) == 0
+    assert "2 rows as sharegpt" in capsys.readouterr().out
+    assert json.loads(out.with_name("m.rejected.json").read_text())[0]["imine_reason"]
+    assert run("export", str(pool), "--format", "llama-factory", "-o", str(tmp_path / "data")) == 0
+    assert list(json.loads((tmp_path / "data" / "dataset_info.json").read_text())) == ["mined"]
+    capsys.readouterr()
+    assert run("export", str(pool), "--format", "alpaca", "-o", str(pool)) == 2
+    assert "would overwrite an input" in capsys.readouterr().err
+    assert run("export", str(pool), "-o", str(out)) == 2
+    assert "name the format and the output" in capsys.readouterr().err
+    assert run("export", str(pool), "--format", "alpaca", "--rejected", str(pool), "-o", str(out)) == 2
+    assert "has no column imine_reason" in capsys.readouterr().err
+
+
+def scored(tmp_path: Path) -> tuple[Path, Path, Path]:
+    """A pool, its scores and a rule, without any model."""
+    from imine.rules import Estimate, Rule, Term
+
+    pool, scores, rule = tmp_path / "pool.jsonl", tmp_path / "scores.parquet", tmp_path / "rule.json"
+    rows = pl.DataFrame(
+        {"id": [f"r{i}" for i in range(20)], "instruction": "Do.", "input": "", "output": "Done."}
+    )
+    rows = rows.with_columns(source=pl.Series(["a", "b"] * 10))
+    imine.write(rows, pool)
+    rows.select("id", mtld=pl.int_range(20).cast(pl.Float64), output_length=pl.lit(3)).write_parquet(scores)
+    covariance = ((0.01, 0.0), (0.0, 0.0001))
+    terms = (Term(name="mtld", coefficient=-0.1),)
+    made = Rule(
+        name="r",
+        intercept=Estimate(coefficient=3.0),
+        terms=terms,
+        covariance=covariance,
+        df_resid=9,
+        sigma=0.1,
+    )
+    made.write(rule)
+    return pool, scores, rule
+
+
+def test_select_with_all_of_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pool, scores, rule = scored(tmp_path)
+    out = tmp_path / "mined.jsonl"
+    options = ["--scores", str(scores), "--rule", str(rule), "-o", str(out)]
+    asked = ["--top", "6", "--quota", "source:a=4..", "--stability", "50", "--thresholds", "1.25,2.05"]
+    assert run("select", str(pool), *options, *asked, "--dry-run") == 0
+    said = capsys.readouterr().out
+    assert "Rows by predicted log loss:" in said
+    assert "10 rows" in said
+    assert "Stability over 50 refits (coefficients drawn from their covariance" in said
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["pool.jsonl", "rule.json", "scores.parquet"]
+    hub = tmp_path / "hub"
+    assert (
+        run("select", str(pool), *options, *asked, "--export", "alpaca", "--export", f"huggingface:{hub}")
+        == 0
+    )
+    rows = json.loads((tmp_path / "mined.alpaca.json").read_text())
+    assert [row["id"] for row in rows] == [row["id"] for row in json_lines(out)]
+    assert sum(row["source"] == "a" for row in rows) == 4
+    rejected = json.loads((tmp_path / "mined.alpaca.rejected.json").read_text())
+    assert len(rejected) == 14
+    assert all(row["imine_reason"] for row in rejected)
+    assert "quota source: a at least 4" in (hub / "README.md").read_text()
+    assert "inclusion" in pl.read_parquet_schema(tmp_path / "mined.selection.parquet")
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        (["--top", "1", "--export", "orca"], "no export format 'orca'"),
+        (["--top", "1", "--export", "alpaca:x.csv"], "go into a file ending in"),
+        (
+            ["--top", "1", "--export", "parquet:a.parquet", "--export", "parquet:a.parquet"],
+            "is written already",
+        ),
+        (["--top", "1", "--runs", "runs.parquet"], "--runs is for --stability"),
+        (["--top", "1", "--stability", "1"], "--stability must be at least 2"),
+        (["--top", "1", "--thresholds", "low"], "--thresholds takes numbers"),
+        (["--top", "1", "--quota", "a"], "a quota is COLUMN:VALUE=MIN..MAX"),
+        (["--top", "1", "--tokens", "9"], "got top, tokens"),
+    ],
+)
+def test_faults_are_told_before_any_work(
+    options: list[str], match: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pool, scores, rule = scored(tmp_path)
+    out = tmp_path / "mined.jsonl"
+    assert (
+        run("select", str(pool), "--scores", str(scores), "--rule", str(rule), "-o", str(out), *options) == 2
+    )
+    assert match in capsys.readouterr().err
+    assert not out.exists()
