@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from imine.regression import fit
     from imine.rules import Rule, RuleCheck, RuleComparison, check_rule, compare_rules, load_rule
     from imine.selection import Selection, select
+    from imine.selection.comparison import ComparisonResult, compare
 
 __version__ = "0.1.0"
 
@@ -37,9 +38,12 @@ _HOMES = {
     "RuleComparison": "imine.rules",
     "select": "imine.selection",
     "Selection": "imine.selection",
+    "compare": "imine.selection.comparison",
+    "ComparisonResult": "imine.selection.comparison",
 }
 
 __all__ = [
+    "ComparisonResult",
     "Missing",
     "Rule",
     "RuleCheck",
@@ -48,6 +52,7 @@ __all__ = [
     "Selection",
     "__version__",
     "check_rule",
+    "compare",
     "compare_rules",
     "fit",
     "indicator",
