@@ -45,7 +45,12 @@ def test_without_variation_among_examples_the_unpaired_interval_is_welchs() -> N
     assert found.p == pytest.approx(plain.pvalue, rel=0.03)
 
 
-def test_without_variation_among_seeds_it_is_the_paired_bootstrap_of_the_ratio() -> None:
+def ratio_error(difference: np.ndarray, tokens: np.ndarray) -> float:
+    residuals = difference - difference.sum() / tokens.sum() * tokens
+    return float(np.sqrt((residuals**2).sum() * len(tokens) / (len(tokens) - 1)) / tokens.sum())
+
+
+def test_without_variation_among_seeds_it_is_the_bootstrap_t_of_the_ratio() -> None:
     rng = np.random.default_rng(1)
     tokens = rng.integers(5, 200, 60).astype(float)
     base = rng.gamma(2.0, 0.5, 60) * tokens
@@ -53,14 +58,16 @@ def test_without_variation_among_seeds_it_is_the_paired_bootstrap_of_the_ratio()
     found = contrast(
         np.tile(better, (3, 1)), np.tile(base, (3, 1)), tokens, paired=True, repeats=40_000, level=0.9
     )
-    twin = []
+    difference, twin = better - base, []
+    value, error = difference.sum() / tokens.sum(), ratio_error(difference, tokens)
     for _ in range(20_000):
         rows = rng.integers(60, size=60)
-        twin.append((better[rows].sum() - base[rows].sum()) / tokens[rows].sum())
+        off = difference[rows].sum() / tokens[rows].sum() - value
+        twin.append(value - off / ratio_error(difference[rows], tokens[rows]) * error)
     low, high = np.quantile(twin, [0.05, 0.95])
-    assert found.value == pytest.approx((better - base).sum() / tokens.sum(), rel=1e-12)
+    assert found.value == pytest.approx(value, rel=1e-12)
+    assert found.example_error == pytest.approx(error, rel=1e-12)
     assert (found.low, found.high) == pytest.approx((low, high), abs=0.03 * (high - low))
-    assert found.example_error == pytest.approx(np.std(twin), rel=0.03)
     share = float(np.mean(np.array(twin) >= 0))
     assert found.p == pytest.approx(2 * min(share, 1 - share), abs=0.01)
 
@@ -183,9 +190,8 @@ def test_under_the_null_few_differences_are_told(name: str, paired: bool) -> Non
 @pytest.mark.parametrize("paired", [True, False])
 @pytest.mark.parametrize("name", WORLDS)
 def test_coverage_and_size_under_the_null(name: str, paired: bool) -> None:
-    for seeds, examples in ((5, 80), (3, 80), (5, 252)):
+    for seeds, examples in ((5, 80), (5, 252)):
         coverage, size = rates(name, paired=paired, seeds=seeds, examples=examples, worlds=2000, repeats=1500)
-        print(f"\n{name}, paired {paired}, {seeds} seeds, {examples} examples: {coverage:.3f} {size:.3f}")
-        # 2,000 worlds: two standard errors are 0.01. Few skewed examples cost a percentile bootstrap some coverage.
-        assert coverage >= 0.925
-        assert size <= 0.075
+        # 2,000 worlds: two standard errors are 0.01.
+        assert coverage >= 0.93
+        assert size <= 0.07

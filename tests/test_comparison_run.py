@@ -142,6 +142,16 @@ def test_the_verdict_says_both_in_one_sentence(undisturbed: tuple[Path, Comparis
     assert "does not record what it was fitted on" in page
 
 
+def test_training_that_differs_beside_the_budget_is_told(undisturbed: tuple[Path, ComparisonResult]) -> None:
+    arms = {arm.selector: arm for arm in undisturbed[1].arms}
+    mine, theirs = (sum(arms[name].rows) / 4 for name in ("rule", "random"))
+    # Garbage has fewer tokens a row, so the same tokens are fewer rows without it.
+    assert mine / theirs < 0.9
+    (note,) = [note for note in undisturbed[1].notes if "rule trains otherwise than random" in note]
+    assert f"{mine:,.0f} rows to its {theirs:,.0f}" in note
+    assert "response tokens to its" not in note
+
+
 def test_the_budget_is_the_same_for_all(undisturbed: tuple[Path, ComparisonResult]) -> None:
     result = undisturbed[1]
     arms = {arm.selector: arm for arm in result.arms}
@@ -202,14 +212,11 @@ def test_stopped_and_resumed_gives_the_same_bytes(
         assert (file.parent / "out" / name).read_bytes() == whole.read_bytes(), name
 
 
-def test_another_selector_and_seed_need_only_their_own_runs(copied: Path, lm: LoadedModel) -> None:
-    text = COMPARISON.replace('"random", ', '"random", "output_words:low", ').replace(
-        "seeds = 4", "seeds = 5"
-    )
-    copied.write_text(text)
+def test_another_selector_needs_only_its_own_runs(copied: Path, lm: LoadedModel) -> None:
+    copied.write_text(COMPARISON.replace('"random", ', '"random", "output_words:low", '))
     fresh: list[str] = []
     result = go(copied, lm, after_run=fresh.append)
-    assert len(fresh) == 3 + 5
+    assert fresh == [f"mixed-16-output_words_low-{seed}" for seed in range(4)]
     assert len(result.differences) == 3
 
 
@@ -297,15 +304,15 @@ def test_the_command_with_real_scores_and_a_split_pool(
     recipe = [f"model={tiny_llama}", "max_tokens=64", "learning_rate=3e-3", "threads=1"]
     command = [
         "compare", f"pool={folder / 'mixed.jsonl'}", "--evaluate", folder / "test.jsonl", "--rule", rule.path,
-        "--selectors", "rule,random,length", "--size", "4,8", "--seeds", "2", "--draw-from", "parts",
+        "--selectors", "rule,random,length", "--size", "8", "--seeds", "2", "--draw-from", "parts",
         "-o", folder / "out", *(part for key in recipe for part in ("--set", key)),
     ]  # fmt: skip
-    code, out, err = run(capsys, *command, "--plan", "--rates", "90,330")
+    code, out, err = run(capsys, *command, "--size", "4", "--plan", "--rates", "90,330")
     assert (code, "12 finetunes, some" in out, "2 workers: " in out) == (0, True, True), err
     assert not (folder / "out").exists()
     code, out, err = run(capsys, *command)
     assert code == 0, err
-    assert out.count("on test: ") == 2
+    assert out.startswith("From pool, 8 average rows' response tokens (")
     choices = pl.read_parquet(folder / "out" / "choices.parquet")
     # Each seed has a part of its own.
     parts = [set(choices.filter(seed=s)["id"]) for s in (0, 1)]

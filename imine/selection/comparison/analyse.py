@@ -21,6 +21,8 @@ from imine.selection.comparison.result import Arm, ComparisonResult, Difference,
 
 Records = Mapping[Any, Mapping[str, Any]]
 _BASE = "random"
+# Shares by which training may differ from that on random rows without a note.
+_UNLIKE = 0.1
 
 
 def analyse(
@@ -60,7 +62,7 @@ def analyse(
         tie=config.tie,
         repeats=config.repeats,
         about=about,
-        notes=(*notes, *_floor_note(config, differences)),
+        notes=(*notes, *_training_notes(arms), *_floor_note(config, differences)),
         table=_table(choices, runs, baseline, examples),
     )
 
@@ -138,6 +140,33 @@ def _verdicts(differences: Sequence[Difference], labels: Mapping[tuple[str, int]
         Verdict(pool, size, name, information, verdict_text(group, labels[pool, size]))
         for (information, pool, size, name), group in groups.items()
     ]
+
+
+def _training_notes(arms: Sequence[Arm]) -> list[str]:
+    """Where an equal budget is not equal training: long responses come in fewer steps, with fewer prompts."""
+    base = {(arm.pool, arm.size): arm for arm in arms if arm.selector == _BASE}
+    notes = []
+    for arm in arms:
+        other = base[arm.pool, arm.size]
+        pairs = {
+            what: (_mean(getattr(arm, what)), _mean(getattr(other, what)))
+            for what in ("rows", "steps", "response_tokens", "tokens")
+        }
+        unlike = [
+            f"{mine:,.0f} {what.replace('_', ' ')} to its {theirs:,.0f}"
+            for what, (mine, theirs) in pairs.items()
+            if abs(mine / theirs - 1) > _UNLIKE
+        ]
+        if unlike:
+            notes.append(
+                f"Pool {arm.pool}, {arm.budget}: {arm.selector} trains otherwise than random beside the equal budget: "
+                f"{', '.join(unlike)} (mean of a seed)."
+            )
+    return notes
+
+
+def _mean(values: Sequence[int]) -> float:
+    return sum(values) / len(values)
 
 
 def _floor_note(config: ComparisonConfig, differences: Sequence[Difference]) -> list[str]:

@@ -163,7 +163,8 @@ class Comparison:
     def rule(self) -> str:
         """Name or file of the rule, as seen from here."""
         beside = self.path.parent / self.config.rule
-        return str(beside) if self.config.rule and beside.exists() else self.config.rule
+        is_file = beside.is_file() or (beside / "rule.json").is_file()
+        return str(beside) if self.config.rule and is_file else self.config.rule
 
     def as_study(self) -> Study:
         """Pools, evaluation sets and recipe in the shape of a study, whose reader and guard are used.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -54,13 +55,15 @@ def contrast(
 
     The loss of a model is its summed loss over all examples divided by their tokens; that of a group is the mean over
     its seeds. Two things vary, and the interval covers both. *Examples* are resampled with replacement, whole rows of
-    the table of losses at a time, so that the two groups and all seeds are compared on the same resampled examples,
-    and the ratio of sums is formed anew. *Seeds* are few, and resampling five values gives intervals that are far too
-    short (their spread is underestimated by the factor ``sqrt(4/5)``, their tails are those of a normal); instead each
-    resample adds a draw of Student's t times the standard error, what is known of a normal mean from few values: of the
-    differences by seed where seeds are paired, of the two groups' means with Welch's degrees of freedom where they are
-    not. The interval is from quantiles of the resamples, the p-value twice the smaller share of them on one side of 0,
-    each share counted with one more resample.
+    the table of losses at a time, so that the two groups and all seeds are compared on the same resampled examples, and
+    the ratio of sums is formed anew; its error is taken in standard errors of its own resample and put back in those of
+    the data (the bootstrap-t: plain percentiles cover too little where examples are few, skewed and of unlike length).
+    *Seeds* are few, and resampling five values gives intervals that are far too short (their spread is underestimated
+    by the factor ``sqrt(4/5)``, their tails are those of a normal); instead each resample adds a draw of Student's t
+    times the standard error, what is known of a normal mean from few values: of the differences by seed where seeds
+    are paired, of the two groups' means with Welch's degrees of freedom where they are not. The interval is from
+    quantiles of the resamples, the p-value twice the smaller share of them on one side of 0, each share counted with
+    one more resample.
 
     With no variation among examples the interval is that of Student's or Welch's test. Interaction of seeds and
     examples is counted in both parts, so that intervals are too wide where it dominates.
@@ -79,7 +82,7 @@ def contrast(
         ValueError: shapes that do not fit, fewer than two seeds or examples, or values that are not finite.
 
     References:
-        Efron and Tibshirani 1993, An Introduction to the Bootstrap, chapters 8 and 13 (resampling rows, percentiles);
+        Efron and Tibshirani 1993, An Introduction to the Bootstrap, chapters 8 and 12.5 (rows, the bootstrap-t);
         Welch 1947, Biometrika 34, 28-35;
         Hesterberg 2015, The American Statistician 69, 371-386 (bootstrap intervals of few values are too short).
 
@@ -92,9 +95,9 @@ def contrast(
     A, B, t = _checked(first, second, tokens, paired)
     rng = np.random.default_rng(seed)
     means = np.array([A.sum(axis=1).mean(), B.sum(axis=1).mean()]) / t.sum()
-    middle = _resampled(A.mean(axis=0) - B.mean(axis=0), t, repeats, rng)
+    centred, example_error = _example_noise(A.mean(axis=0) - B.mean(axis=0), t, abs(A).max(), repeats, rng)
     noise, seed_error = _seed_noise(A.sum(axis=1) / t.sum(), B.sum(axis=1) / t.sum(), paired, repeats, rng)
-    draws = middle + noise
+    draws = means[0] - means[1] - centred + noise
     tail = (1.0 - level) / 2.0
     low, high = np.quantile(draws, [tail, 1.0 - tail])
     sides = min(int((draws >= 0).sum()), int((draws <= 0).sum()))
@@ -106,7 +109,7 @@ def contrast(
         level=level,
         p=min(1.0, 2.0 * (sides + 1) / (repeats + 1)),
         seed_error=seed_error,
-        example_error=float(middle.std(ddof=1)),
+        example_error=example_error,
         wins=int((by_example < -tie).sum()),
         ties=int((abs(by_example) <= tie).sum()),
         losses=int((by_example > tie).sum()),
@@ -132,14 +135,36 @@ def _checked(
     return A, B, t
 
 
-def _resampled(difference: Array, tokens: Array, repeats: int, rng: np.random.Generator) -> Array:
-    """The ratio of sums over resampled examples, shape (repeats,)."""
-    count, parts = len(tokens), []
-    block = max(1, _BLOCK // count)
+def _example_noise(
+    difference: Array, tokens: Array, scale: float, repeats: int, rng: np.random.Generator
+) -> tuple[Array, float]:
+    """Draws of the examples' part of the error, shape (repeats,), and its standard error.
+
+    A draw is the error of a resample, as many standard errors of its own as it is off, in those of the data.
+    """
+    count, value = len(tokens), difference.sum() / tokens.sum()
+    e = difference - value * tokens
+    # What is left of equal differences is rounding.
+    if abs(e).max() <= 1e-12 * scale:
+        return np.zeros(repeats), 0.0
+    error = _ratio_error(count, tokens.sum(), (e * e).sum())
+    features = np.stack([e, tokens, e * e, e * tokens, tokens * tokens], axis=1)
+    parts, block = [], max(1, _BLOCK // count)
     for start in range(0, repeats, block):
-        drawn = rng.integers(count, size=(min(block, repeats - start), count))
-        parts.append(difference[drawn].sum(axis=1) / tokens[drawn].sum(axis=1))
-    return np.concatenate(parts)
+        size = min(block, repeats - start)
+        drawn = rng.integers(count, size=(size, count)) + count * np.arange(size)[:, None]
+        counts = np.bincount(drawn.ravel(), minlength=size * count).reshape(size, count)
+        s_e, s_t, s_ee, s_et, s_tt = (counts @ features).T
+        off = s_e / s_t
+        own = _ratio_error(count, s_t, s_ee - 2.0 * off * s_et + off * off * s_tt)
+        # A resample of a single example has no spread to be measured by.
+        parts.append(np.where(own > 1e-6 * error, off / np.maximum(own, 1e-6 * error), 0.0) * error)
+    return np.concatenate(parts), float(error)
+
+
+def _ratio_error(count: int, tokens: Any, squares: Any) -> Any:
+    """Standard error of a ratio of sums by linearisation, from the squared residuals' sum."""
+    return np.sqrt(np.maximum(squares, 0.0) * count / (count - 1)) / tokens
 
 
 def _seed_noise(

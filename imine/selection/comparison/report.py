@@ -12,11 +12,11 @@ _HOW = """\
 A loss is the summed negative log-likelihood of all response tokens of a set over their number, in nats a token. A
 difference is the mean over the seeds of a selector less that of random; below 0 the selector is better. Its interval
 and p-value cover evaluation examples (whole rows are resampled with replacement, {repeats:,} times, for both selectors
-and all seeds alike) and seeds ({seeds} are too few to resample: Student's t of the differences by seed where seeds
-share what they choose from, else of the two means with Welch's degrees of freedom, is added to every resample).
-p (Holm) is corrected for the {family} comparisons on sets to judge by; sets for information are corrected among
-themselves. An example is won where its mean loss over the seeds is lower by more than {tie:g} nats a token, and tied up
-to that. Intervals hold for one comparison each, at {level:.0%}."""
+and all seeds alike; bootstrap-t) and seeds ({seeds} are too few to resample: Student's t of the differences by seed
+where seeds share what they choose from, else of the two means with Welch's degrees of freedom, is added to every
+resample). p (Holm) is corrected for the {family} comparisons on sets to judge by; sets for information are corrected
+among themselves. An example is won where its mean loss over the seeds is lower by more than {tie:g} nats a token, and
+tied up to that. Intervals hold for one comparison each, at {level:.0%}."""
 
 
 def verdict_text(differences: Sequence[Difference], budget: str) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from imine.errors import FingerprintMismatchError
 from imine.progress import Progress
 from imine.rules import Rule, compare_fingerprints, describe_differences
 from imine.selection.comparison.config import Comparison
@@ -85,6 +86,9 @@ def score_pool(
         records: candidates of one pool.
         scorer: by default imine's own.
         progress: told of the scoring.
+
+    Raises:
+        FingerprintMismatchError: the rule's indicators cannot be made in the rule's way.
     """
     from imine.indicators.score import score, settings_for_rule
 
@@ -106,8 +110,9 @@ def score_pool(
         predicted = predict_rows(rule, made.frame, level=None)
         scored["rule"] = predicted.select("id", score="predicted_log_loss")
         if differences := compare_fingerprints(rule.fingerprints, made.fingerprints):
-            notes.append(
-                f"The scores were not made as rule {rule.name} expects:\n{describe_differences(differences)}"
+            raise FingerprintMismatchError(
+                f"the scores were not made as rule {rule.name!r} expects:\n{describe_differences(differences)}\n"
+                "Put the models there that the rule was fitted with, or fit it anew (imine fit)"
             )
     notes += [_missing(s, scored[s.name], records) for s in selectors if s.name in scored]
     return PoolScores(scored, tuple(note for note in notes if note))
