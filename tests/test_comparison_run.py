@@ -260,6 +260,12 @@ def test_a_pool_that_does_not_fill_the_budget_is_refused_before_any_run(
     assert len(read_ledger(copied.parent / "out" / "ledger.jsonl").runs) == 12
 
 
+def test_a_single_evaluation_example_is_refused_before_any_run(copied: Path, lm: LoadedModel) -> None:
+    copied.write_text(COMPARISON.replace('path = "test.jsonl"', 'path = "test.jsonl"\nrows = 1'))
+    with pytest.raises(SelectionError, match="evaluation set test has a single row"):
+        go(copied, lm)
+
+
 def test_evaluation_prompts_are_not_chosen(tmp_path: Path, lm: LoadedModel) -> None:
     file = make_folder(tmp_path / "leaking")
     test = [json.loads(line) for line in (file.parent / "test.jsonl").read_text().splitlines()]

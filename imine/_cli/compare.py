@@ -102,7 +102,7 @@ def compare(
     raw |= {key: value for key, value in options.items() if value is not None}
     raw.setdefault("rule", DEFAULT_RULE)
     if rows:
-        raw["pools"] = [pool | {"rows": rows} for pool in raw["pools"]]
+        raw["pools"] = [pool | {"rows": rows} for pool in raw.get("pools", ())]
     comparison = Comparison(check_comparison(raw, str(path)), path)
     if plan:
         _show_plan(comparison, rates)

@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from imine.errors import StudyError
+from imine.errors import SelectionError, StudyError
 from imine.files import replace_file
 from imine.indicators.templates import TEMPLATES, EncodedExample, encode_examples
 from imine.progress import Progress, SilentProgress
@@ -128,6 +128,8 @@ def _prepare(
         check_scoring(comparison, rule)
     set_threads(config.finetune.threads)
     data = load_data(study, out=folder, progress=say)
+    if few := [name for name, rows in data.evaluation.items() if rows.height < 2]:
+        raise SelectionError(f"evaluation set {few[0]} has a single row; give two or more, better dozens")
     seen = _guarded(comparison, rule, data)
     if lm is None:
         from imine.indicators.models import load_causal_lm
