@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from imine.regression import fit
     from imine.rules import Rule, RuleCheck, RuleComparison, check_rule, compare_rules, load_rule
     from imine.selection import Selection, select
+    from imine.selection.comparison import ComparisonResult, compare
 
 __version__ = "0.1.0"
 
@@ -41,9 +42,12 @@ _HOMES = {
     "select": "imine.selection",
     "export": "imine.exports",
     "Selection": "imine.selection",
+    "compare": "imine.selection.comparison",
+    "ComparisonResult": "imine.selection.comparison",
 }
 
 __all__ = [
+    "ComparisonResult",
     "Missing",
     "Rule",
     "RuleCheck",
@@ -52,6 +56,7 @@ __all__ = [
     "Selection",
     "__version__",
     "check_rule",
+    "compare",
     "compare_rules",
     "export",
     "fit",

@@ -92,7 +92,7 @@ def univariate(X: npt.ArrayLike, y: npt.ArrayLike, names: Sequence[str]) -> Univ
     problem = make_problem(X, y, names)
     X, y = np.array(X, dtype=np.float64, ndmin=2), np.array(y, dtype=np.float64)
     fits = [_fit_alone(problem, column, X, y) for column in range(len(problem.names))]
-    corrected = _holm([fit.p for fit in fits])
+    corrected = holm([fit.p for fit in fits])
     fits = [replace(fit, p_holm=p) for fit, p in zip(fits, corrected, strict=True)]
     return UnivariateListing(tuple(fits), len(y))
 
@@ -114,7 +114,7 @@ def _fit_alone(problem: Problem, column: int, X: Array, y: Array) -> UnivariateF
     )
 
 
-def _holm(p_values: Sequence[float]) -> list[float]:
+def holm(p_values: Sequence[float]) -> list[float]:
     """Holm's step-down p-values; those that are not numbers are not counted."""
     p = np.array(p_values, dtype=np.float64)
     order = np.argsort(p)[: int(np.isfinite(p).sum())]
