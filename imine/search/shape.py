@@ -55,8 +55,8 @@ def judge_shape(losses: Array, errors: Array, *, level: float, margin: float, se
     such cones, one for each place where the falling part ends: its p-value is the largest of theirs (Berger 1982,
     Technometrics 24, 295-300).
 
-    That no shape is refuted proves nothing. A curve counts as falling where in addition the upper bound of every rise
-    lies below the margin.
+    That no shape is refuted proves nothing. A curve counts as falling where the upper bound of every rise lies below
+    the margin, however sure a smaller rise is.
 
     Args:
         losses: shape (sizes,), by ascending size.
@@ -170,16 +170,15 @@ def _verdict(
     alpha: float,
     margin: float,
 ) -> Verdict:
-    if p_valley < alpha:
-        return "double descent"
+    rise, fall, hump = bounds
+    if rise <= margin:
+        return "flat" if fall <= margin else "falling"
     rises, falls = p_falling < alpha, p_rising < alpha
+    if p_valley < alpha and hump > margin:
+        return "double descent"
     if rises and falls:
         return "valley"
-    if rises:
-        return "rising"
-    if bounds[0] <= margin:
-        return "flat" if bounds[1] <= margin else "falling"
-    return "cannot tell"
+    return "rising" if rises else "cannot tell"
 
 
 def _statement(

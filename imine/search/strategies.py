@@ -16,7 +16,7 @@ StrategyName = Literal["blendsearch", "optuna", "grid"]
 STRATEGIES: tuple[StrategyName, ...] = get_args(StrategyName)
 
 # What a strategy proposes again costs nothing; one that does so this often in a row has nothing new.
-PATIENCE = 200
+PATIENCE = 50
 
 _NEEDS = {"blendsearch": ("flaml", ("flaml", "optuna")), "optuna": ("search", ("optuna",))}
 
