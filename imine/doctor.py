@@ -18,7 +18,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "models": ("torch", "transformers", "safetensors", "tokenizers", "gguf"),
     "train": ("deepspeed", "accelerate"),
     "search": ("optuna",),
-    "flaml": ("flaml", "optuna"),
+    "flaml": ("flaml",),
     "neighbors": ("pynndescent", "faiss-cpu"),
     "ray": ("ray",),
     "report": ("jinja2", "plotly"),

@@ -5,7 +5,10 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
-from imine.search.strategies import PATIENCE, Space, Told, quiet
+from imine.search.strategies import Space, Told, quiet
+
+# What is proposed again costs nothing; with 50 in the place of 200, searches end before they leave a valley.
+_PATIENCE = 200
 
 
 class Blend:
@@ -39,7 +42,7 @@ class Blend:
 
     def ask(self) -> tuple[int, ...]:
         """The next size; what is known is told the searcher on the way."""
-        for _ in range(PATIENCE):
+        for _ in range(_PATIENCE):
             if len(self._known) + len(self._pending) == len(self._sizes):
                 break
             self._asked += 1

@@ -68,14 +68,16 @@ def draw(search: SizeSearch) -> str:
     ]
     width = _WIDTH * len(panels)
     sources = "seeds and evaluation examples" if search.seeds > 1 else "evaluation examples alone (one seed)"
+    dashed = "; dashed: from seeds alone" if search.seeds > 1 else ""
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {_HEIGHT}" width="{width}" '
         f'height="{_HEIGHT}" font-family="sans-serif" font-size="11" fill="#222">',
         f"<title>{escape(search.name)}: loss against subset size</title>",
         f"<desc>{escape(search.summary())}</desc>",
         f'<rect width="{width}" height="{_HEIGHT}" fill="#fff"/>',
-        f'<text x="{_LEFT}" y="18" font-size="13">{escape(search.name)}: best N rows by rule '
-        f"{escape(search.rule)}, and N random rows; shaded: {search.level:.0%} interval, {sources}</text>",
+        f'<text x="{_LEFT}" y="16" font-size="13">{escape(search.name)}: best N rows by rule {escape(search.rule)}, '
+        "and N random rows</text>",
+        f'<text x="{_LEFT}" y="30" font-size="10">shaded: {search.level:.0%} interval from {sources}{dashed}</text>',
     ]
     for panel in panels:
         parts += _panel(panel)
@@ -83,7 +85,7 @@ def draw(search: SizeSearch) -> str:
 
 
 def _panel(panel: _Panel) -> list[str]:
-    parts = [f'<text x="{panel.offset + _LEFT}" y="40">{escape(panel.title)}</text>', *_axes(panel)]
+    parts = [f'<text x="{panel.offset + _LEFT}" y="45">{escape(panel.title)}</text>', *_axes(panel)]
     for name, colour in reversed(_COLOURS.items()):
         estimates: list[Estimate] = [getattr(arms, name) for arms in panel.arms]
         parts += _arm(panel, name, estimates, colour)

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import Literal, Protocol, get_args
 
 from imine.errors import MissingExtraError
@@ -14,9 +15,6 @@ from imine.search.sizes import spread
 
 StrategyName = Literal["blendsearch", "optuna", "grid"]
 STRATEGIES: tuple[StrategyName, ...] = get_args(StrategyName)
-
-# What a strategy proposes again costs nothing; one that does so this often in a row has nothing new.
-PATIENCE = 50
 
 _NEEDS = {"blendsearch": ("flaml", ("flaml", "optuna")), "optuna": ("search", ("optuna",))}
 
@@ -128,6 +126,7 @@ def _absent(packages: Sequence[str]) -> list[str]:
 @contextmanager
 def quiet() -> Iterator[None]:
     """Keep FLAML and optuna from writing a line at every study and every repeated size, in this context alone."""
+    import_module("optuna")  # which sets the level of its logger
     loggers = [logging.getLogger(name) for name in ("flaml.tune.searcher.suggestion", "optuna")]
     before = [logger.level for logger in loggers]
     for logger in loggers:

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 from typing import Any
 
-from imine.search.strategies import PATIENCE, Space, Told, quiet
+import numpy as np
+
+from imine.search.strategies import Space, Told, quiet
+
+# So often in a row may be proposed what was tried. Near its end the estimator proposes little else.
+_PATIENCE = 20
 
 
 class Tpe:
     """Optuna over the places of the lattice: random sizes for the first third of the trials, then where losses are low.
 
-    Bergstra, Bardenet, Bengio, Kegl (2011), Algorithms for Hyper-Parameter Optimization, NeurIPS. It knows nothing of
-    cost.
+    Where it proposes what was tried again and again, an untried size is drawn at random. It knows nothing of cost.
+    Bergstra, Bardenet, Bengio, Kegl (2011), Algorithms for Hyper-Parameter Optimization, NeurIPS.
     """
 
     def __init__(self, space: Space) -> None:
         import optuna
 
         self._sizes, self._known = space.sizes, dict(space.known)
+        self._rng = np.random.default_rng(space.seed)
         self._failed = optuna.trial.TrialState.FAIL
         self._places: dict[str, Any] = {
             "place": optuna.distributions.IntDistribution(0, len(space.sizes) - 1)
@@ -38,17 +44,22 @@ class Tpe:
 
     def ask(self) -> tuple[int, ...]:
         """The next size."""
-        for _ in range(PATIENCE):
-            if len(self._known) == len(self._sizes):
-                break
+        left = [place for place, size in enumerate(self._sizes) if size not in self._known]
+        if not left:
+            return ()
+        for _ in range(_PATIENCE):
             trial = self._study.ask(self._places)
-            size = self._sizes[trial.params["place"]]
-            if size not in self._known:
-                self._pending[size] = trial
-                return (size,)
+            if trial.params["place"] in left:
+                return self._propose(trial)
             # A size that was tried is no news: told again, it would count twice.
             self._study.tell(trial, state=self._failed)
-        return ()
+        self._study.enqueue_trial({"place": left[int(self._rng.integers(len(left)))]})
+        return self._propose(self._study.ask(self._places))
+
+    def _propose(self, trial: Any) -> tuple[int, ...]:
+        size = self._sizes[trial.params["place"]]
+        self._pending[size] = trial
+        return (size,)
 
     def tell(self, size: int, told: Told) -> None:
         """The loss of a size."""
