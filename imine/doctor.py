@@ -17,7 +17,8 @@ from imine.errors import ImineError, ModelNotFoundError
 EXTRAS: dict[str, tuple[str, ...]] = {
     "models": ("torch", "transformers", "safetensors", "tokenizers", "gguf"),
     "train": ("deepspeed", "accelerate"),
-    "search": ("flaml", "optuna"),
+    "search": ("optuna",),
+    "flaml": ("flaml",),
     "neighbors": ("pynndescent", "faiss-cpu"),
     "ray": ("ray",),
     "report": ("jinja2", "plotly"),

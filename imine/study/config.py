@@ -7,7 +7,7 @@ import json
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
@@ -22,6 +22,7 @@ from imine.study.designs.settings import DesignConfig
 from imine.study.section import Section
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+_Model = TypeVar("_Model", bound=BaseModel)
 
 
 _NOT_IN_RECIPE = (
@@ -370,10 +371,24 @@ def check_config(raw: dict[str, Any], where: str = "study") -> StudyConfig:
           evaluation: missing
           design.example: unknown key; allowed: kind, subsets, examples, response_tokens, alpha, weights, ...
     """
+    return check_model(StudyConfig, raw, where)
+
+
+def check_model(kind: type[_Model], raw: dict[str, Any], where: str) -> _Model:
+    """Check nested dictionaries against a model of their keys, as :func:`check_config` does.
+
+    Args:
+        kind: the model.
+        raw: nested dictionaries.
+        where: what the message names as the place.
+
+    Raises:
+        StudyConfigError: names every wrong key and what is allowed.
+    """
     try:
-        return StudyConfig.model_validate(raw)
+        return kind.model_validate(raw)
     except ValidationError as error:
-        lines = [_describe(item) for item in error.errors()]
+        lines = [_describe(item, kind) for item in error.errors()]
         raise StudyConfigError("\n  ".join([f"{where}:", *lines])) from None
 
 
@@ -397,25 +412,24 @@ def check_finetune(keys: dict[str, Any], where: str = "recipe") -> FinetuneConfi
     try:
         return FinetuneConfig.model_validate(keys)
     except ValidationError as error:
-        lines = [_describe({**item, "loc": ("finetune", *item["loc"])}) for item in error.errors()]
+        lines = [_describe({**item, "loc": ("finetune", *item["loc"])}, StudyConfig) for item in error.errors()]
         raise StudyConfigError("\n  ".join([f"{where}:", *lines])) from None
 
 
-def _describe(item: Any) -> str:
+def _describe(item: Any, root: type[BaseModel]) -> str:
     loc = item["loc"]
     key = "".join(f"[{part + 1}]" if isinstance(part, int) else f".{part}" for part in loc).lstrip(".")
     if item["type"] == "missing":
         return f"{key}: missing"
     if item["type"] == "extra_forbidden":
-        return f"{key}: unknown key; allowed: {', '.join(_section(loc[:-1]).model_fields)}"
+        return f"{key}: unknown key; allowed: {', '.join(_section(loc[:-1], root).model_fields)}"
     message = item["msg"].removeprefix("Value error, ")
     message = message[0].lower() + message[1:]
     given = "" if isinstance(item["input"], dict | list) else f" (given: {item['input']!r})"
     return f"{key}: {message}{given}" if key else message
 
 
-def _section(loc: tuple[Any, ...]) -> type[BaseModel]:
-    section: type[BaseModel] = StudyConfig
+def _section(loc: tuple[Any, ...], section: type[BaseModel]) -> type[BaseModel]:
     for part in loc:
         if isinstance(part, str):
             kind = section.model_fields[part].annotation
