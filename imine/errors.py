@@ -80,6 +80,10 @@ class SelectionError(ImineError):
     """A selection was asked for that cannot be made."""
 
 
+class JudgingError(ImineError):
+    """Answers cannot be made, matched or judged; the message says why."""
+
+
 class BenchError(ImineError):
     """Benchmarks cannot be run, or a stored run cannot be read; the message says why."""
 
