@@ -47,7 +47,11 @@ def test_what_is_sent() -> None:
     )
     (asked,) = server.asked
     assert asked.path == "/v1/chat/completions"
-    assert asked.body == {"model": "big", "messages": [{"role": "user", "content": "question 0"}], "top_p": 0.5}
+    assert asked.body == {
+        "model": "big",
+        "messages": [{"role": "user", "content": "question 0"}],
+        "top_p": 0.5,
+    }
     assert "Authorization" not in asked.headers
 
 

@@ -96,9 +96,9 @@ def judge(
     options.check_outputs([bad_rows], pools, sample)
     records, progress, _ = options.read_pools(pools, sample, format, map, turns, on_bad_row, bad_rows)
     chosen = own.some_rows(records.frame, rows, seed)
-    answers = [_answers(side, chosen, settings, progress) for side in (a, b)]
+    one, other = (_answers(side, chosen, settings, progress) for side in (a, b))
     judging = judge_answers(
-        chosen, *answers, chosen_judge, output, reference=reference, level=level, progress=progress
+        chosen, one, other, chosen_judge, output, reference=reference, level=level, progress=progress
     )
     typer.echo(judging.summary(level))
     typer.echo(f"{output}: judgements.parquet, summary.json, transcripts.jsonl")

@@ -106,8 +106,8 @@ class WinRate:
         prompts = self.judged + self.missing
         if not prompts:
             return None
-        low = (self.wins + self.ties / 2) / prompts
-        return low, low + self.missing / prompts
+        low = self.wins + self.ties / 2
+        return low / prompts, (low + self.missing) / prompts
 
 
 def _score(found: WinRate, d: float) -> float:
