@@ -142,6 +142,8 @@ def test_top_p_leaves_the_unlikely_out() -> None:
         for p in (0.4, 0.7, 1.0)
     }
     assert seen == {0.4: {1}, 0.7: {1, 3}, 1.0: {0, 1, 2, 3}}
+    kept = draw_tokens(logits, draws, Decoding(temperature=1.0, top_p=0.7))
+    assert int((kept == 1).sum()) == pytest.approx(2000 * 2 / 3, abs=5 * (2000 * 2 / 9) ** 0.5)
 
 
 def test_another_seed_draws_others_and_greedy_has_none() -> None:
@@ -215,6 +217,17 @@ def test_long_prompts_keep_their_end(llama: Path, own_cache: Path) -> None:
     (answer,) = generate_answers(RECORDS[1:2], str(llama), settings).frame["answer"]
     ids = lm.tokenizer(TEMPLATES["plain"].render(RECORDS["instruction"][1]))["input_ids"][-16:]
     assert answer == lm.tokenizer.decode(naive(lm, ids, 8, None, 0), skip_special_tokens=True).strip()
+
+
+def test_the_template_of_the_finetuning_is_known_where_the_folder_says_so(
+    llama: Path, tmp_path: Path, own_cache: Path
+) -> None:
+    tuned = shutil.copytree(llama, tmp_path / "tuned")
+    (tuned / "finetune.json").write_text(json.dumps({"recipe": {"template": "plain"}}))
+    for folder, named, expected in ((tuned, "", "plain"), (llama, "", "alpaca"), (tuned, "chatml", "chatml")):
+        settings = GenerateSettings(template=named, decoding=Decoding(max_new_tokens=1))
+        origin = generate_answers(RECORDS, str(folder), settings).origin
+        assert origin["template"] == {"name": expected, "sha256": TEMPLATES[expected].sha256}
 
 
 def test_what_ends_an_answer(llama: Path, tmp_path: Path) -> None:
@@ -319,7 +332,7 @@ def test_adapters_that_are_refused(adapter: Path, monkeypatch: pytest.MonkeyPatc
 
     with monkeypatch.context() as patch:
         patch.setattr(importlib.util, "find_spec", lambda name: None)
-        with pytest.raises(MissingExtraError, match="pip install peft"):
+        with pytest.raises(MissingExtraError, match=r"pip install \"imine\[train\]\""):
             find_writer(str(adapter))
     (adapter / "adapter_model.safetensors").rename(adapter / "adapter_model.bin")
     with pytest.raises(ModelNotFoundError, match="can run code on loading"):

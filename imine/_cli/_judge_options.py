@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 Template = Annotated[
     str,
     typer.Option(
-        "--template", help="Prompt template of the finetuning: alpaca, plain, chatml, chat, a file."
+        "--template",
+        help="Prompt template: alpaca, plain, chatml, chat, a Jinja file; by default that of the finetuning.",
     ),
 ]
 MaxNewTokens = Annotated[int, typer.Option("--max-new-tokens", help="Most tokens of an answer.")]

@@ -22,7 +22,7 @@ def generate(
     output: Annotated[
         Path, typer.Option("-o", "--output", help="File to write (jsonl, json, csv, parquet).")
     ] = Path("answers.jsonl"),
-    template: own.Template = "alpaca",
+    template: own.Template = "",
     max_new_tokens: own.MaxNewTokens = 256,
     max_prompt_tokens: own.MaxPromptTokens = 1024,
     temperature: own.Temperature = 0.0,

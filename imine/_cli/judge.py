@@ -44,7 +44,7 @@ def judge(
         bool, typer.Option("--reference", help="Show the judge the file's own output as a reference answer.")
     ] = False,
     level: Annotated[float, typer.Option("--level", help="Confidence level of the interval.")] = 0.95,
-    template: own.Template = "alpaca",
+    template: own.Template = "",
     max_new_tokens: own.MaxNewTokens = 256,
     max_prompt_tokens: own.MaxPromptTokens = 1024,
     temperature: own.Temperature = 0.0,

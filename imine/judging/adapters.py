@@ -21,6 +21,8 @@ from imine.indicators.models import (
 
 _CONFIG = "adapter_config.json"
 _WEIGHTS = "adapter_model.safetensors"
+# What ``imine finetune`` leaves in the folder of a model: how it was made.
+_RECORD = "finetune.json"
 # Where the adapter was made and from what does not change what it does.
 _NO_MATTER = ("base_model_name_or_path", "revision", "inference_mode", "auto_mapping", "peft_version")
 
@@ -35,6 +37,7 @@ class Writer:
         base: name or folder of the model that is loaded: the base of an adapter, else ``name``.
         adapter: folder of the adapter; ``None`` for a whole model.
         tokenizer: name or folder of the tokenizer.
+        template: prompt template that it was finetuned with, where its folder says so, else ``alpaca``.
     """
 
     name: str
@@ -42,6 +45,7 @@ class Writer:
     base: str
     adapter: Path | None
     tokenizer: str
+    template: str
 
     def fingerprint(self) -> dict[str, Any]:
         """Name and content hash; of an adapter also those of its base, and a hash of its configuration."""
@@ -82,14 +86,15 @@ def find_writer(name: str, base: str = "") -> Writer:
     """
     folder = Path(name)
     if not (folder / _CONFIG).is_file():
-        return Writer(name, model_path(name), name, None, name)
+        found = model_path(name)
+        return Writer(name, found, name, None, name, _trained_template(found))
     config = json.loads((folder / _CONFIG).read_text(encoding="utf-8"))
     if config.get("peft_type") != "LORA":
         raise ModelError(f"{folder} is an adapter of the kind {config.get('peft_type')}; LORA is read")
     if not (folder / _WEIGHTS).is_file():
         raise ModelNotFoundError(f"{folder} has no {_WEIGHTS}; other weight formats can run code on loading")
     if importlib.util.find_spec("peft") is None:
-        raise MissingExtraError(f"{folder} is a LoRA adapter, which needs peft: pip install peft")
+        raise MissingExtraError(f'{folder} is a LoRA adapter, which needs peft: pip install "imine[train]"')
     below = base or str(config.get("base_model_name_or_path") or "")
     try:
         found = model_path(below)
@@ -98,7 +103,13 @@ def find_writer(name: str, base: str = "") -> Writer:
             f"the base of the adapter {folder} is not there; name it with --base. {error}"
         ) from error
     own = (folder / "tokenizer.json").is_file()
-    return Writer(name, found, below, folder, name if own else below)
+    return Writer(name, found, below, folder, name if own else below, _trained_template(folder))
+
+
+def _trained_template(folder: Path) -> str:
+    file = folder / _RECORD
+    record = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    return str(record.get("recipe", {}).get("template") or "alpaca")
 
 
 def _config_sha256(adapter: Path) -> str:

@@ -30,8 +30,9 @@ class GenerateSettings:
     """How a model is asked.
 
     Attributes:
-        template: prompt template, that of the finetuning: ``alpaca``, ``plain``, ``chatml``, ``chat`` for the
-            tokenizer's own, or a Jinja file.
+        template: prompt template: ``alpaca``, ``plain``, ``chatml``, ``chat`` for the tokenizer's own, or a Jinja
+            file. Empty for that of the finetuning, where the model's folder says which (``finetune.json``), else
+            ``alpaca``.
         max_prompt_tokens: longest prompt; a longer one keeps its end.
         decoding: how tokens are drawn, and how many.
         dtype: ``float32``, ``bfloat16``, or ``auto`` for bfloat16 where the hardware has units for it.
@@ -40,10 +41,10 @@ class GenerateSettings:
 
     Examples:
         >>> GenerateSettings(decoding=Decoding(max_new_tokens=64)).template
-        'alpaca'
+        ''
     """
 
-    template: str = "alpaca"
+    template: str = ""
     max_prompt_tokens: int = 1024
     decoding: Decoding = field(default_factory=Decoding)
     dtype: str = "auto"
@@ -51,7 +52,8 @@ class GenerateSettings:
     cache: bool = True
 
     def __post_init__(self) -> None:
-        check_template(self.template)
+        if self.template:
+            check_template(self.template)
         if self.dtype not in DTYPES:
             raise SettingsError(f"dtype must be one of {', '.join(DTYPES)}, not {self.dtype!r}")
         if self.max_prompt_tokens < 16:
@@ -72,7 +74,7 @@ def check_writer(name: str, settings: GenerateSettings) -> Writer:
     """
     check_extra("generating answers")
     writer = find_writer(name, settings.base)
-    resolve_template(settings.template, writer.tokenizer).render("one", "two")
+    _template(writer, settings).render("one", "two")
     config = json.loads((writer.folder / "config.json").read_text(encoding="utf-8"))
     config = config.get("text_config") or config
     most = config.get("max_position_embeddings") or config.get("n_positions")
@@ -112,7 +114,7 @@ def generate_answers(
     """
     settings, say = settings or GenerateSettings(), progress or SilentProgress()
     writer = check_writer(name, settings)
-    template = resolve_template(settings.template, writer.tokenizer)
+    template = _template(writer, settings)
     dtype = choose_dtype(settings.dtype, ())
     fingerprint = _fingerprint(writer, template, settings, dtype)
     keys = content_keys(records.select("instruction", "input", output=pl.lit("")))
@@ -128,6 +130,10 @@ def generate_answers(
     frame = pl.DataFrame(rows, SCHEMA, orient="row")
     _tell(name, frame, say)
     return Answers(name, frame, fingerprint)
+
+
+def _template(writer: Writer, settings: GenerateSettings) -> PromptTemplate:
+    return resolve_template(settings.template or writer.template, writer.tokenizer)
 
 
 def _fingerprint(
