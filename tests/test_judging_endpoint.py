@@ -124,6 +124,26 @@ def test_what_would_fail_for_every_question_ends_the_work(sent: Sent, said: str)
         ask(lambda asked: sent, count=50, concurrency=1)
 
 
+def test_what_is_under_way_when_the_key_runs_out_is_not_lost() -> None:
+    refused = threading.Event()
+
+    def spent(asked: Asked) -> Sent:
+        if asked.number == 2:
+            refused.set()
+            return Sent(401, "spent")
+        refused.wait(10)
+        time.sleep(0.2)
+        return says("VERDICT: A")
+
+    with serving(spent) as server:
+        judge = EndpointJudge(EndpointSettings(server.url, "big", concurrency=2))
+        replies = judge.replies([Question(f"k{i}", "?") for i in range(40)], SilentProgress())
+        assert next(replies).verdict == "first"
+        with pytest.raises(JudgingError, match="spent"):
+            next(replies)
+    assert len(server.asked) == 2
+
+
 def test_a_judge_that_is_too_slow_is_a_failure() -> None:
     (found,), server = ask(lambda asked: time.sleep(1.5) or says("VERDICT: A"), timeout=0.2, attempts=2)
     assert (found.verdict, found.answered) == (None, False)

@@ -114,7 +114,12 @@ def _trained_template(folder: Path) -> str:
 
 def _config_sha256(adapter: Path) -> str:
     config = json.loads((adapter / _CONFIG).read_text(encoding="utf-8"))
-    decisive = {name: value for name, value in config.items() if name not in _NO_MATTER}
+    # Places are a set, which peft writes in any order.
+    decisive = {
+        name: sorted(map(str, value)) if isinstance(value, list) else value
+        for name, value in config.items()
+        if name not in _NO_MATTER
+    }
     return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:16]
 
 

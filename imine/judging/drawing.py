@@ -37,7 +37,7 @@ class _Chooser:
         self.not_finite |= bad.cpu().numpy()
         if self._draws is not None:
             step = input_ids.shape[1] - self._width
-            draw = torch.from_numpy(self._draws[:, step]).to(scores.device, torch.float32)
+            draw = torch.from_numpy(self._draws[:, step]).float().to(scores.device)
             chosen = draw_tokens(scores.masked_fill(bad[:, None], 0.0), draw, self._decoding)
             scores = torch.full_like(scores, -torch.inf).scatter_(1, chosen[:, None], 0.0)
         if not bool(bad.any()):

@@ -129,9 +129,17 @@ class EndpointJudge:
         pool = ThreadPoolExecutor(self._settings.concurrency, thread_name_prefix="imine-judge")
         try:
             waiting = [pool.submit(self._ask, question, pacer) for question in questions]
+            refused: JudgingError | None = None
             for done in as_completed(waiting):
-                if (reply := done.result()) is not None:
+                try:
+                    reply = done.result()
+                except JudgingError as error:
+                    refused = refused or error
+                    continue
+                if reply is not None:
                     yield reply
+            if refused is not None:
+                raise refused
         finally:
             # Also where whoever reads the replies stops: what has not begun is not asked, what waits gives up.
             pacer.stopped.set()
@@ -146,6 +154,8 @@ class EndpointJudge:
             attempts.append(attempt)
             message = _message(attempt)
             if attempt.status in _HOPELESS or (attempt.status or 0) // 100 == 3:
+                # Nothing more is begun; what is under way is paid for, and waited for.
+                pacer.stopped.set()
                 raise JudgingError(self._refused(attempt))
             if message is not None:
                 return _answered(question, body, attempts, message)

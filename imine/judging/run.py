@@ -114,9 +114,10 @@ def _pair(
     questions: dict[Side, Question] = {}
     if a[0] is not None and b[0] is not None and a[0] != b[0]:
         task = f"{instruction}\n{input}" if input.strip() else instruction
-        for side, first, second in (("a", a[0], b[0]), ("b", b[0], a[0])):
+        orders: dict[Side, tuple[str, str]] = {"a": (a[0], b[0]), "b": (b[0], a[0])}
+        for side, (first, second) in orders.items():
             text = judge.prompt.render(task, first, second, output if reference else "")
-            questions["a" if side == "a" else "b"] = Question(question_key(fingerprint, text), text)
+            questions[side] = Question(question_key(fingerprint, text), text)
     return _Pair(id, answers, {"a": a[1], "b": b[1]}, questions)
 
 
