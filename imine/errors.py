@@ -84,6 +84,10 @@ class SearchError(ImineError):
     """A search for a subset size cannot be made; the message says why."""
 
 
+class JudgingError(ImineError):
+    """Answers cannot be made, matched or judged; the message says why."""
+
+
 class BenchError(ImineError):
     """Benchmarks cannot be run, or a stored run cannot be read; the message says why."""
 

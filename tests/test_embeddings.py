@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 
 from imine.errors import CacheWarning, ModelNotFoundError
 from imine.indicators import embeddings as module
+from imine.indicators.cache_folder import cache_entries
 from imine.indicators.encoders import EncoderRecipe, read_recipe, resolve_dtype
 from imine.indicators.settings import ScoreSettings
 from imine.indicators.stages.neighbors import embed_records
@@ -143,7 +145,7 @@ def test_rows_that_were_cut_are_counted_also_when_they_come_from_the_store(
     fresh = embedded(pool, folder, first, cache=True)
     again = embedded(pool, folder, second, cache=True)
     line = f"embeddings: 2 of 4 rows are longer than 20 tokens of {folder}, only their first 20 count"
-    assert (first.lines, second.lines) == ([line], [line])
+    assert (first.lines, second.lines) == (["embeddings: nothing is in the cache yet", line], [line])
     np.testing.assert_array_equal(fresh, again)
 
 
@@ -264,3 +266,31 @@ def test_without_a_disk_nothing_is_written(own_cache: Path) -> None:
         kept.add(KEYS, points, CUT)
     np.testing.assert_array_equal(kept.take(KEYS[::-1])[0], points[::-1])
     assert not own_cache.exists()
+
+
+def test_embedding_says_why_something_is_computed_anew(folder: Path, own_cache: Path) -> None:
+    pool, told = load_sample()[:6], {}
+    for name, rows, length in (("first", 4, 64), ("again", 4, 64), ("more", 6, 64), ("shorter", 6, 32)):
+        describe(folder, "mean_tokens", length=length)
+        notes = Notes()
+        embedded(pool[:rows], folder, notes, cache=True)
+        told[name] = [line for line in notes.lines if "cache" in line]
+    assert told["first"] == ["embeddings: nothing is in the cache yet"]
+    assert told["again"] == []
+    (more,), (shorter,) = told["more"], told["shorter"]
+    assert more.startswith("embeddings: 4 of 6 different rows are in the cache; the others are new")
+    assert "made in another way: max_tokens is 32 now, 64 there" in shorter
+    notes = Notes()
+    embedded(pool, folder, notes)
+    assert not [line for line in notes.lines if "cache" in line], "nothing is kept, so nothing is missed"
+
+
+def test_rows_of_vectors_are_counted_and_reading_is_use(own_cache: Path) -> None:
+    with store() as one:
+        one.add(KEYS, unit_vectors(10, 6), CUT)
+    for path in (one.folder, *one.folder.iterdir()):
+        os.utime(path, (1e9, 1e9))
+    (entry,) = cache_entries()
+    assert (entry.kind, entry.rows, entry.last_used.year) == ("embeddings", 10, 2001)
+    assert store().missing(KEYS) == []
+    assert cache_entries()[0].last_used.year > 2020

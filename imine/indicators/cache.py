@@ -55,7 +55,7 @@ def nearest_fingerprint(folder: Path, kind: str, fingerprint: Mapping[str, Any])
             kept = json.loads(path.read_text())
         except (OSError, json.JSONDecodeError):
             continue
-        if path.parent != folder and any(path.parent.glob("*.parquet")):
+        if path.parent != folder and _has_parts(path.parent):
             found.append(list(_differences("", fingerprint, kept)))
     return min(found, key=len, default=None)
 
@@ -66,6 +66,33 @@ def _differences(path: str, wanted: Any, kept: Any) -> Iterator[str]:
             yield from _differences(f"{path}.{key}".lstrip("."), wanted.get(key), kept.get(key))
     elif wanted != kept:
         yield f"{path} is {wanted!r} now, {kept!r} there"
+
+
+def why_anew(kind: str, folder: Path, fingerprint: Mapping[str, Any], there: int, wanted: int) -> str | None:
+    """Why something must be computed though there is a cache, for people; ``None`` where all is there.
+
+    Args:
+        kind: what is kept.
+        folder: folder of the store.
+        fingerprint: what makes the values now.
+        there, wanted: different rows that the store has, and that are asked for.
+    """
+    if there == wanted:
+        return None
+    if _has_parts(folder):
+        return (
+            f"{kind}: {there:,} of {wanted:,} different rows are in the cache; the others are new, or their text has "
+            "changed"
+        )
+    near = nearest_fingerprint(folder, kind, fingerprint)
+    if near is None:
+        return f"{kind}: nothing is in the cache yet"
+    return f"{kind}: computed anew, since what is in the cache was made in another way: {'; '.join(near)}"
+
+
+def _has_parts(folder: Path) -> bool:
+    """Whether a folder holds values: a table, or the keys of vectors."""
+    return any(folder.glob("*.parquet")) or any(folder.glob("*.keys.npy"))
 
 
 class ScoreStore:
@@ -128,21 +155,10 @@ class ScoreStore:
             keys: what was passed to :meth:`missing`.
         """
         wanted = set(keys)
-        absent = len(wanted - self.values.keys())
-        if not absent or not self._on_disk:
+        there = len(wanted & self.values.keys())
+        if not self._on_disk:
             return None
-        if any(self.folder.glob("*.parquet")):
-            return (
-                f"{self._kind}: {len(wanted) - absent:,} of {len(wanted):,} different rows are in the cache; the "
-                "others are new, or their text has changed"
-            )
-        near = nearest_fingerprint(self.folder, self._kind, self._fingerprint)
-        if near is None:
-            return f"{self._kind}: nothing is in the cache yet"
-        return (
-            f"{self._kind}: computed anew, since what is in the cache was made in another way: "
-            + "; ".join(near)
-        )
+        return why_anew(self._kind, self.folder, self._fingerprint, there, len(wanted))
 
     def add(self, key: str, value: Any, why: str | None = None) -> None:
         """Take a value, or a null with its reason; on disk after at most some fifteen seconds of further calls."""

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from imine.indicators.cache import FINGERPRINT
@@ -132,16 +133,20 @@ def _entry(top: str, folder: Path) -> CacheEntry:
 
 
 def _rows(folder: Path) -> int | None:
-    parts = list(folder.glob("*.parquet"))
-    if not parts:
+    tables, vectors = list(folder.glob("*.parquet")), list(folder.glob("*.keys.npy"))
+    if not tables and not vectors:
         return None
     total = 0
-    for part in parts:
+    for part in (*tables, *vectors):
         try:
-            total += int(pl.scan_parquet(part, glob=False).select(pl.len()).collect().item())
-        except (OSError, pl.exceptions.PolarsError):
+            total += _table_rows(part) if part in tables else len(np.load(part, mmap_mode="r"))
+        except (OSError, ValueError, EOFError, pl.exceptions.PolarsError):
             continue  # set aside, with a warning, when it is next read
     return total
+
+
+def _table_rows(part: Path) -> int:
+    return int(pl.scan_parquet(part, glob=False).select(pl.len()).collect().item())
 
 
 def _fingerprint(path: Path) -> dict[str, Any]:

@@ -70,7 +70,7 @@ def embed(
         (rows, dimensions), of unit length; all zeros where a row has no text at all.
     """
     recipe = read_recipe(model_path(encoder_name))
-    missing = store.missing(keys)
+    missing = store.missing(keys, progress)
     if missing:
         encoder = load_encoder(encoder_name)
         records = frame.select("instruction", "input", "output")

@@ -7,6 +7,7 @@ keys is not there. A stopped run loses at most the rows since the last part was 
 from __future__ import annotations
 
 import json
+import os
 import time
 import uuid
 import warnings
@@ -20,8 +21,9 @@ from numpy.typing import NDArray
 
 from imine.errors import CacheWarning
 from imine.files import replace_file
-from imine.indicators.cache import fingerprint_hash
+from imine.indicators.cache import FINGERPRINT, fingerprint_hash, why_anew
 from imine.indicators.models import cache_dir
+from imine.progress import Progress
 
 _SECONDS_BETWEEN_PARTS = 15.0
 # Rows copied at once where parts are merged.
@@ -51,19 +53,25 @@ class VectorStore:
 
     def __init__(self, kind: str, fingerprint: dict[str, Any], on_disk: bool = True) -> None:
         self.folder = cache_dir() / "scores" / f"{kind}-{fingerprint_hash(fingerprint)}"
-        self._fingerprint, self._on_disk = fingerprint, on_disk
+        self._kind, self._fingerprint, self._on_disk = kind, fingerprint, on_disk
         self._parts: list[_Part] = []
         self._places: dict[str, tuple[int, int]] = {}
         self._fresh: list[tuple[list[str], NDArray[np.float32], NDArray[np.bool_]]] = []
         self._mine: list[int] = []
         self._written = time.monotonic()
 
-    def missing(self, keys: Sequence[str]) -> list[int]:
-        """Look up these keys on disk; positions of those that are not there, each key once."""
+    def missing(self, keys: Sequence[str], progress: Progress | None = None) -> list[int]:
+        """Look up these keys on disk; positions of those that are not there, each key once.
+
+        Args:
+            keys: content key of each row.
+            progress: told why some are missing.
+        """
         first: dict[str, int] = {}
         for i, key in enumerate(keys):
             first.setdefault(key, i)
-        if self._on_disk:
+        if self._on_disk and self.folder.is_dir():
+            os.utime(self.folder)
             known = {part.stem for part in self._parts}
             for path in sorted(self.folder.glob("*.keys.npy")):
                 stem = path.with_name(path.name.removesuffix(".keys.npy"))
@@ -71,7 +79,12 @@ class VectorStore:
                     self._parts.append(part)
         for number in range(len(self._parts)):
             self._enter(number, first)
-        return [i for key, i in first.items() if key not in self._places]
+        absent = [i for key, i in first.items() if key not in self._places]
+        if progress is not None and self._on_disk:
+            there = len(first) - len(absent)
+            if reason := why_anew(self._kind, self.folder, self._fingerprint, there, len(first)):
+                progress.note(reason)
+        return absent
 
     def _read(self, stem: Path) -> _Part | None:
         files = stem.with_name(f"{stem.name}.keys.npy"), stem.with_name(f"{stem.name}.vectors.npy")
@@ -127,7 +140,7 @@ class VectorStore:
         self._enter(len(self._parts) - 1, set(keys))
 
     def _write(self, parts: list[_Part]) -> Path:
-        replace_file(self.folder / "fingerprint.json", self._write_fingerprint)
+        replace_file(self.folder / FINGERPRINT, self._write_fingerprint)
         stem = self.folder / f"{time.time_ns():020d}-{uuid.uuid4().hex[:8]}"
         about = np.concatenate([part.about for part in parts])
         replace_file(stem.with_name(f"{stem.name}.vectors.npy"), lambda beside: _save_vectors(beside, parts))

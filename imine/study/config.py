@@ -412,7 +412,9 @@ def check_finetune(keys: dict[str, Any], where: str = "recipe") -> FinetuneConfi
     try:
         return FinetuneConfig.model_validate(keys)
     except ValidationError as error:
-        lines = [_describe({**item, "loc": ("finetune", *item["loc"])}, StudyConfig) for item in error.errors()]
+        lines = [
+            _describe({**item, "loc": ("finetune", *item["loc"])}, StudyConfig) for item in error.errors()
+        ]
         raise StudyConfigError("\n  ".join([f"{where}:", *lines])) from None
 
 
