@@ -12,6 +12,7 @@ import numpy as np
 from imine.errors import SearchError
 from imine.progress import Progress
 from imine.search.config import SearchPlan
+from imine.study.base_model import NamedModel
 from imine.study.design import rows_sha256
 from imine.study.pools import StudyData, load_data, seeded_order
 from imine.study.sweep import Job
@@ -124,7 +125,7 @@ def prepare(
     set_threads(plan.study.config.finetune.threads)
     data = load_data(plan.study, out=folder, progress=say)
     ranked = _ranked(plan, rule, data, scores, folder, say)
-    lm = _load(plan) if lm is None else lm
+    lm = lm or NamedModel.find(plan.study.resolve_model(plan.study.config.finetune.model))
     trainer = _trainer(plan, lm, data)
     epochs = plan.study.config.finetune.epochs
     return Candidates(
@@ -179,12 +180,6 @@ def _ranked(
     if not ids:
         raise SearchError("no row of the pools has a prediction, so there is no best N to finetune on")
     return tuple(ids)
-
-
-def _load(plan: SearchPlan) -> Any:
-    from imine.indicators.models import load_causal_lm
-
-    return load_causal_lm(plan.study.resolve_model(plan.study.config.finetune.model))
 
 
 def _trainer(plan: SearchPlan, lm: Any, data: StudyData) -> Trainer:

@@ -23,6 +23,7 @@ from imine.selection.comparison.result import ComparisonResult
 from imine.selection.comparison.scoring import Scorer, check_scoring, score_pool
 from imine.selection.comparison.selectors import find_selector
 from imine.selection.comparison.started import open_ledger
+from imine.study.base_model import NamedModel
 from imine.study.config import FinetuneConfig
 from imine.study.ledger import Ledger, locked
 from imine.study.machine import all_versions, check_needs, set_threads
@@ -131,10 +132,7 @@ def _prepare(
     if few := [name for name, rows in data.evaluation.items() if rows.height < 2]:
         raise SelectionError(f"evaluation set {few[0]} has a single row; give two or more, better dozens")
     seen = _guarded(comparison, rule, data)
-    if lm is None:
-        from imine.indicators.models import load_causal_lm
-
-        lm = load_causal_lm(study.resolve_model(config.finetune.model))
+    lm = lm or NamedModel.find(study.resolve_model(config.finetune.model))
     candidates = encode(lm.tokenizer, data.candidates, config.finetune)
     budgets, choices, notes = _choices(comparison, rule, data, candidates, scorer, say)
     ledger = open_ledger(comparison, folder, data, lm, choices, say)

@@ -8,11 +8,8 @@ from imine.indicators.responses import bucket, trainable_tokens
 from imine.indicators.templates import EncodedExample
 from imine.study.config import FinetuneConfig
 from imine.study.design import Subset
-from imine.study.finetune import step_batches
+from imine.study.finetune.schedule import micro_batches, step_batches
 from imine.study.planning.parts import PoolPlan, Tokens
-
-# Tokens that one more micro-batch costs, as the finetune splits its steps; a test holds the two together.
-_OVERHEAD = 64
 
 Encoded = Mapping[str, EncodedExample]
 
@@ -32,20 +29,20 @@ def count_tokens(examples: Sequence[EncodedExample]) -> Tokens:
     )
 
 
-def padded(lengths: Sequence[int], micro_tokens: int, overhead: int = 16) -> int:
-    """Tokens of examples that go through a model together, padding included.
+def padded(lengths: Sequence[int], groups: Sequence[Sequence[int]]) -> int:
+    """Tokens of examples that go through a model in groups, padding included.
 
     Examples:
-        >>> padded([10, 100, 90, 12], 200)
+        >>> padded([10, 100, 90, 12], [[1, 2], [3, 0]])
         224
     """
-    groups = bucket(lengths, micro_tokens, overhead)
     return sum(len(group) * max(lengths[i] for i in group) for group in groups)
 
 
 def count_evaluation(examples: Sequence[EncodedExample], settings: FinetuneConfig) -> Tokens:
     """One evaluation of a set."""
-    width = padded([_length(e) for e in examples], settings.micro_tokens)
+    lengths = [_length(e) for e in examples]
+    width = padded(lengths, bucket(lengths, settings.micro_tokens))
     return count_tokens(examples) + Tokens(padded=width)
 
 
@@ -57,8 +54,12 @@ def count_run(subset: Subset, encoded: Encoded, settings: FinetuneConfig) -> tup
     examples = [encoded[id] for id in subset.ids]
     lengths = [_length(e) for e in examples]
     steps = step_batches(len(examples), settings, subset.seed)
-    width = sum(padded([lengths[i] for i in step], settings.micro_tokens, _OVERHEAD) for step in steps)
+    width = sum(_step_width([lengths[i] for i in step], settings) for step in steps)
     return count_tokens(examples).times(settings.epochs) + Tokens(padded=width), len(steps)
+
+
+def _step_width(lengths: Sequence[int], settings: FinetuneConfig) -> int:
+    return padded(lengths, micro_batches(lengths, settings.micro_tokens, rank=0, world=1))
 
 
 def count_pools(

@@ -225,9 +225,12 @@ def _stages(
     if ledger.baseline is None:
         seconds = once / speed.evaluate if speed else None
         stages.append(Stage("base model", f"{once:,} padded tokens", seconds))
-    train = runs * speed.setup + trained.padded / speed.train if speed else None
-    stages.append(Stage("finetunes", f"{runs:,} runs, {trained.padded:,} padded tokens", train))
-    held = runs * once / speed.evaluate if speed else None
+    # Each worker has the speed of one, as long as there are cores or devices for all.
+    workers = min(study.config.finetune.workers or 1, max(runs, 1))
+    beside = f", {workers} at a time" if workers > 1 else ""
+    train = (runs * speed.setup + trained.padded / speed.train) / workers if speed else None
+    stages.append(Stage("finetunes", f"{runs:,} runs{beside}, {trained.padded:,} padded tokens", train))
+    held = runs * once / speed.evaluate / workers if speed else None
     stages.append(Stage("evaluations", f"{runs:,} times {once:,} padded tokens", held))
     return tuple(stages)
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from imine.indicators.responses import bucket
 from imine.indicators.templates import EncodedExample
 from imine.study.config import FinetuneConfig
 from imine.study.ledger import Ledger
@@ -50,6 +51,7 @@ def measure_speed(
     setup, _ = _finetune(lm, short, once)
     seconds, width = _finetune(lm, _spread(examples, steps * settings.batch_size), once)
     taken = _spread(evaluation, max(1, 4 * settings.micro_tokens // settings.max_tokens))
+    lengths = [len(e.prompt) + len(e.response) for e in taken]
     began = time.monotonic()
     evaluate(
         lm.model,
@@ -64,7 +66,7 @@ def measure_speed(
     peak, where = _peak(lm.model)
     return Speed(
         train=width / working,
-        evaluate=padded([len(e.prompt) + len(e.response) for e in taken], settings.micro_tokens) / read,
+        evaluate=padded(lengths, bucket(lengths, settings.micro_tokens)) / read,
         setup=setup,
         source=f"measured here: {steps} training steps, {len(taken)} evaluation rows",
         peak_mb=peak,
