@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -119,12 +118,9 @@ def _base(files: list[str]) -> tuple[dict[str, Any], Path]:
     """The comparison file as it is, or one made of the pools that were named."""
     if len(files) == 1 and files[0].endswith(".toml"):
         path = Path(files[0])
-        try:
-            raw = tomllib.loads(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise StudyConfigError(f"{path}: not a readable TOML file: {error}") from error
-        raw.setdefault("out", f"{path.stem}-out")
-        return raw, path
+        from imine.study.checked_toml import read_toml
+
+        return read_toml(path, "comparison file", "docs/comparison.md has one"), path
     pools = [_file(item) for item in files]
     name = "-".join(pool["name"] for pool in pools)
     return {"name": name, "out": "compare-out", "pools": pools}, Path("command line")
