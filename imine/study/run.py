@@ -26,6 +26,7 @@ from imine.study.pools import StudyData, load_data
 from imine.study.scoring import Scorer, ScoresLike, default_scorer
 from imine.study.sweep import Job, run_jobs
 from imine.study.sweep.running import Running, read_running
+from imine.study.sweep.slots import find_slots
 from imine.study.table import runs_frame, write_parquet
 from imine.study.trial import Trainer
 
@@ -78,7 +79,7 @@ def study_status(study: Study, out: Path | None = None) -> StudyStatus:
     total = max(study.config.design.total_runs, len(seconds))
     running = read_running(ledger.path) if is_locked(folder) else ()
     failed = {run: record["reason"] for run, record in ledger.failed.items()}
-    workers = len(running) or study.config.finetune.workers or 1
+    workers = len(running) or len(find_slots(study.config.finetune.workers, None)) or 1
     return StudyStatus(
         folder, len(seconds), total, mean, ledger.torn, running, failed, workers, ledger.device_seconds
     )
@@ -146,7 +147,10 @@ class _Runner:
         recipe = _checked_recipe(study, ledger, data, lm)
         clock = _Clock()
         rows = StudyRows(
-            study, data, lm, lambda: clock.of(scorer or default_scorer(study, data.candidates, folder, say))
+            study,
+            data,
+            lm,
+            lambda: clock.of(lambda: scorer or default_scorer(study, data.candidates, folder, say)),
         )
         stored = _stored_rows(folder / "design.parquet", ledger) if study.config.design.needs_scores else {}
         design = rows.draw(stored)
@@ -226,11 +230,12 @@ class _Clock:
 
     seconds: float = 0.0
 
-    def of(self, scorer: Scorer) -> Scorer:
+    def of(self, make_scorer: Callable[[], Scorer]) -> Scorer:
         def timed(rows: pl.DataFrame) -> ScoresLike:
+            # To make the scorer can take long itself: it may embed a reference set.
             began = time.monotonic()
             try:
-                return scorer(rows)
+                return make_scorer()(rows)
             finally:
                 self.seconds += time.monotonic() - began
 
