@@ -133,6 +133,7 @@ class _Runner:
     say: Progress
     trainer: Trainer
     subsets: tuple[Subset, ...]
+    design: pl.DataFrame
     ledger: Ledger
     scores: ScoresLike
     seconds_score: float
@@ -168,7 +169,7 @@ class _Runner:
         trainer = Trainer(lm, study.config.finetune, encoded, evals)
         scores = rows.scores(drawn)
         replace_file(folder / "scores.parquet", scores.write)
-        return cls(study, folder, say, trainer, design.subsets, ledger, scores, clock.seconds)
+        return cls(study, folder, say, trainer, design.subsets, table, ledger, scores, clock.seconds)
 
     def go(self, after_run: Callable[[int], None] | None, workers: int | None) -> None:
         def recorded(record: Mapping[str, Any]) -> None:
@@ -197,7 +198,7 @@ class _Runner:
             return
         indicators = self.study.config.indicators.names
         labels = {subset.run: subset.labels for subset in self.subsets}
-        frame = runs_frame(runs, baseline, design_frame(self.subsets), self.scores.frame, indicators, labels)
+        frame = runs_frame(runs, baseline, self.design, self.scores.frame, indicators, labels)
         write_parquet(frame, self.folder / "runs.parquet", self._about(runs, study))
 
     def _about(self, runs: Mapping[int, Mapping[str, Any]], study: Mapping[str, Any]) -> dict[str, Any]:
