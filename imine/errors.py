@@ -68,6 +68,10 @@ class StudyError(ImineError):
     """A study cannot start or go on; the message says why."""
 
 
+class RepeatedFailureError(StudyError):
+    """Run after run of a sweep failed, so that it was given up."""
+
+
 class RuleError(ImineError):
     """A rule file or rule name cannot be used."""
 

@@ -207,6 +207,13 @@ def test_a_study_with_repeats_says_them_itself() -> None:
         repeat_labels(frame, ["mtld"], "pair")
 
 
+def test_a_repeated_subset_counts_once_among_the_subset_means() -> None:
+    runs = made_up(20)
+    subsets = runs.with_columns(subset=pl.col("run_id"), repeat=pl.lit(0))
+    again = subsets[:6].with_columns(pl.col("run_id") + 1_000_000, pl.col("loss") * 1.001, repeat=pl.lit(1))
+    assert study_findings(pl.concat([subsets, again]), QUICK).spreads == study_findings(runs, QUICK).spreads
+
+
 def test_intervals_cover() -> None:
     rng = np.random.default_rng(1)
     rho, hits = 0.6, 0

@@ -12,12 +12,14 @@ from scipy import stats
 from typer.testing import CliRunner
 
 from imine._cli import app
-from imine.errors import StudyChangedError, StudyConfigError, StudyError
+from imine.errors import RepeatedFailureError, StudyChangedError, StudyConfigError, StudyError
 from imine.indicators.models import LoadedModel, load_causal_lm
+from imine.progress import SilentProgress
 from imine.study import load_study
 from imine.study.config import PilotConfig, check_config
 from imine.study.ledger import Ledger, read_ledger
 from imine.study.pilot import Recipe, judge_pilot, run_pilot, signal, signal_to_noise
+from imine.study.pilot import run as pilot_run
 from imine.study.pilot.signal import _bartlett
 from tests.tiny_study import write_study
 
@@ -193,6 +195,45 @@ def test_a_pilot_of_tiny_runs_resumes_grows_and_leaves_the_study_alone(
         run_pilot(study, PilotConfig(examples=5), lm=lm)
     assert file.read_bytes() == before
     assert not (tmp_path / "out" / "ledger.jsonl").exists()
+
+
+def test_adapters_of_another_scale_are_refused(tmp_path: Path, tiny_llama: Path, lm: LoadedModel) -> None:
+    pytest.importorskip("peft")
+    file = write_study(tmp_path, tiny_llama)
+    text, wanted = file.read_text(), PilotConfig(epochs=(1,), examples=4)
+    file.write_text(text + "lora = { rank = 2, alpha = 4 }\n")
+    run_pilot(load_study(file), wanted, lm=lm)
+    # Weights of the pools are those of the design's draws, and no matter of a pilot.
+    file.write_text(
+        text.replace('path = "short.jsonl"', 'path = "short.jsonl", alpha = 3')
+        + "lora = { rank = 2, alpha = 4 }\n"
+    )
+    run_pilot(load_study(file), wanted, lm=lm)
+    file.write_text(text + "lora = { rank = 2, alpha = 8 }\n")
+    with pytest.raises(StudyChangedError, match=r"finetune\.lora\.alpha: 4\.0 when it was started, now 8\.0"):
+        run_pilot(load_study(file), wanted, lm=lm)
+
+
+def test_a_recipe_that_cannot_be_trained_leaves_the_others_judged(
+    tmp_path: Path, tiny_llama: Path, lm: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, notes = pilot_run.run_jobs, []
+
+    def run_jobs(jobs: Any, trainer: Any, ledger: Ledger, **more: Any) -> None:
+        if trainer.settings.learning_rate > 1:
+            raise RepeatedFailureError("5 runs in a row failed, the last one with: the loss is nan")
+        real(jobs, trainer, ledger, **more)
+
+    class Notes(SilentProgress):
+        def note(self, text: str) -> None:
+            notes.append(text)
+
+    monkeypatch.setattr(pilot_run, "run_jobs", run_jobs)
+    wanted = PilotConfig(learning_rates=(1e-2, 10.0, 1e-3), epochs=(1,), examples=4)
+    report = run_pilot(load_study(write_study(tmp_path, tiny_llama)), wanted, lm=lm, progress=Notes())
+    assert [(recipe.runs, recipe.missing) for recipe in report.recipes] == [(4, 0), (0, 4), (4, 0)]
+    assert "rate 10.0, epochs 1, batch 3: not judged" in report.summary()
+    assert [note for note in notes if "rate 10.0, epochs 1, batch 3 is given up: 5 runs in a row" in note]
 
 
 def test_what_a_pilot_refuses(tmp_path: Path, tiny_llama: Path, lm: LoadedModel) -> None:

@@ -13,8 +13,9 @@ from typer.testing import CliRunner
 from imine._cli import app
 from imine.indicators.models import LoadedModel, load_causal_lm
 from imine.indicators.templates import EncodedExample
-from imine.study import load_study, run_study
+from imine.study import load_study, run_study, study_status
 from imine.study.config import FinetuneConfig
+from imine.study.ledger import Ledger
 from imine.study.planning import StudyPlan, measure_speed, plan_study
 from imine.study.planning.sizes import disk_of, memory_of
 from imine.study.planning.text import show_bytes
@@ -129,6 +130,49 @@ def test_a_measurement_needs_examples(lm: LoadedModel) -> None:
 def test_zero_keeps_a_further_copy_of_the_weights() -> None:
     plain, sharded = (sum(a.bytes for a in memory_of(10, 7, FinetuneConfig(zero_stage=z))) for z in (0, 2))
     assert sharded - plain == 40
+
+
+def test_a_stage_in_the_users_own_json_counts() -> None:
+    own = FinetuneConfig(deepspeed={"zero_optimization": {"stage": 2}})
+    assert memory_of(10, 7, own) == memory_of(10, 7, FinetuneConfig(zero_stage=2))
+
+
+@pytest.mark.parametrize("loaded", [False, True])
+def test_adapters_take_the_memory_of_what_is_trained(
+    file: Path, lm: LoadedModel, before: StudyPlan, loaded: bool
+) -> None:
+    pytest.importorskip("peft")
+    other = file.parent / "adapters.toml"
+    other.write_text(file.read_text() + "lora = { rank = 2 }\n")
+    plan = plan_study(load_study(other), measure=False, lm=lm if loaded else None)
+    # Two layers of Llama: matrices of attention (queries and output, keys and values) and of the feed-forward part.
+    trained = 2 * 2 * (2 * (64 + 64) + 2 * (64 + 32) + 3 * (64 + 128))
+    sizes = {part.name: part.bytes for part in plan.memory}
+    assert (sizes["adapters"], sizes["gradients"], sizes["optimizer"]) == (
+        4 * trained,
+        4 * trained,
+        8 * trained,
+    )
+    assert "weights" not in sizes
+    assert plan.parameters == before.parameters == sum(p.numel() for p in lm.model.parameters())
+    assert all(p.requires_grad for p in lm.model.parameters())
+
+
+def test_workers_that_the_machine_gives_share_the_time(
+    file: Path, lm: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = load_study(file)
+    ledger = Ledger(study.out / "ledger.jsonl")
+    run = {"kind": "run", "padded_tokens": 500, "seconds_train": 5.0, "seconds_evaluate": 1.0}
+    ledger.records.append(run | {"run": 0, "peak_rss_mb": 1, "device": "an accelerator"})
+    monkeypatch.setattr("imine.study.planning.estimate.read_ledger", lambda path: ledger)
+    monkeypatch.setattr("imine.study.run.read_ledger", lambda path: ledger)
+    times = []
+    for devices in (("cuda:0",), ("cuda:0", "cuda:1")):
+        monkeypatch.setattr("imine.study.sweep.slots.find_devices", lambda found=devices: found)
+        stages = {stage.name: stage.seconds for stage in plan_study(study, lm=lm).stages}
+        times.append((stages["finetunes"], stages["evaluations"], study_status(study).seconds_left))
+    assert times[1] == pytest.approx([seconds / 2 for seconds in times[0] if seconds])
 
 
 def test_disk_grows_with_runs_and_evaluation_rows(before: StudyPlan) -> None:

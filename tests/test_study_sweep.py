@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from imine.errors import StudyError
+from imine.errors import RepeatedFailureError, StudyError
 from imine.progress import SilentProgress
 from imine.study.ledger import Ledger, read_ledger
 from imine.study.sweep import Job, run_jobs
@@ -157,7 +157,7 @@ def test_one_attempt_may_be_enough(tmp_path: Path) -> None:
 def test_run_after_run_that_fails_ends_the_sweep(tmp_path: Path) -> None:
     faults = dict.fromkeys(range(6), ("refused", 9))
     with pytest.raises(
-        StudyError, match=r"5 runs in a row failed, the last one, run 4, with: the loss is nan"
+        RepeatedFailureError, match=r"5 runs in a row failed, the last one, run 4, with: the loss is nan"
     ):
         sweep(tmp_path, faults=faults)
     assert sorted(read_ledger(tmp_path / "ledger.jsonl").failed) == [0, 1, 2, 3, 4]

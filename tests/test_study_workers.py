@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from imine.study import load_study, run_study, study_status
 from imine.study.base_model import NamedModel
 from imine.study.evaluate import evaluate
 from imine.study.ledger import Ledger, locked, read_ledger
+from imine.study.run import _Clock
 from imine.study.table import runs_frame
 from tests.test_study_run import STUDY, comparable, count_characters, make_folder
 
@@ -236,6 +238,20 @@ def test_status_says_what_runs_what_failed_and_what_it_took(tmp_path: Path) -> N
     assert "device time: load 7.00 s, train 1 min 40 s, evaluate 20 s, lost 33 s; together 2 min 40 s" in said
     # Nobody works in the folder any more: what the file says is over.
     assert study_status(load_study(file)).running == ()
+
+
+def test_the_time_of_scoring_holds_that_of_making_the_scorer() -> None:
+    def scorer(rows: pl.DataFrame) -> Any:
+        time.sleep(0.01)
+        return rows
+
+    def make() -> Any:
+        time.sleep(0.05)  # the embeddings of a reference set
+        return scorer
+
+    clock = _Clock()
+    assert clock.of(make)(pl.DataFrame({"id": ["a"]})).height == 1
+    assert 0.06 <= clock.seconds < 5
 
 
 def test_the_command_says_which_runs_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,6 +26,7 @@ from imine.study.pools import StudyData, load_data
 from imine.study.scoring import Scorer, ScoresLike, default_scorer
 from imine.study.sweep import Job, run_jobs
 from imine.study.sweep.running import Running, read_running
+from imine.study.sweep.slots import find_slots
 from imine.study.table import runs_frame, write_parquet
 from imine.study.trial import Trainer
 
@@ -78,7 +79,7 @@ def study_status(study: Study, out: Path | None = None) -> StudyStatus:
     total = max(study.config.design.total_runs, len(seconds))
     running = read_running(ledger.path) if is_locked(folder) else ()
     failed = {run: record["reason"] for run, record in ledger.failed.items()}
-    workers = len(running) or study.config.finetune.workers or 1
+    workers = len(running) or len(find_slots(study.config.finetune.workers, None)) or 1
     return StudyStatus(
         folder, len(seconds), total, mean, ledger.torn, running, failed, workers, ledger.device_seconds
     )
@@ -132,6 +133,7 @@ class _Runner:
     say: Progress
     trainer: Trainer
     subsets: tuple[Subset, ...]
+    design: pl.DataFrame
     ledger: Ledger
     scores: ScoresLike
     seconds_score: float
@@ -146,7 +148,10 @@ class _Runner:
         recipe = _checked_recipe(study, ledger, data, lm)
         clock = _Clock()
         rows = StudyRows(
-            study, data, lm, lambda: clock.of(scorer or default_scorer(study, data.candidates, folder, say))
+            study,
+            data,
+            lm,
+            lambda: clock.of(lambda: scorer or default_scorer(study, data.candidates, folder, say)),
         )
         stored = _stored_rows(folder / "design.parquet", ledger) if study.config.design.needs_scores else {}
         design = rows.draw(stored)
@@ -164,7 +169,7 @@ class _Runner:
         trainer = Trainer(lm, study.config.finetune, encoded, evals)
         scores = rows.scores(drawn)
         replace_file(folder / "scores.parquet", scores.write)
-        return cls(study, folder, say, trainer, design.subsets, ledger, scores, clock.seconds)
+        return cls(study, folder, say, trainer, design.subsets, table, ledger, scores, clock.seconds)
 
     def go(self, after_run: Callable[[int], None] | None, workers: int | None) -> None:
         def recorded(record: Mapping[str, Any]) -> None:
@@ -193,7 +198,7 @@ class _Runner:
             return
         indicators = self.study.config.indicators.names
         labels = {subset.run: subset.labels for subset in self.subsets}
-        frame = runs_frame(runs, baseline, design_frame(self.subsets), self.scores.frame, indicators, labels)
+        frame = runs_frame(runs, baseline, self.design, self.scores.frame, indicators, labels)
         write_parquet(frame, self.folder / "runs.parquet", self._about(runs, study))
 
     def _about(self, runs: Mapping[int, Mapping[str, Any]], study: Mapping[str, Any]) -> dict[str, Any]:
@@ -226,11 +231,12 @@ class _Clock:
 
     seconds: float = 0.0
 
-    def of(self, scorer: Scorer) -> Scorer:
+    def of(self, make_scorer: Callable[[], Scorer]) -> Scorer:
         def timed(rows: pl.DataFrame) -> ScoresLike:
+            # To make the scorer can take long itself: it may embed a reference set.
             began = time.monotonic()
             try:
-                return scorer(rows)
+                return make_scorer()(rows)
             finally:
                 self.seconds += time.monotonic() - began
 

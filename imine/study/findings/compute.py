@@ -172,7 +172,7 @@ def study_findings(
         left_out_chosen=_left_out(before, shares, procedure, wanted) if after else (),
         pools=pools,
         signs=compare_signs(data, results, wanted.level),
-        spreads=compare_spreads(data.frame, data.names, wanted.level),
+        spreads=compare_spreads(data.frame, data.names, wanted.level, labels),
         sets=compare_sets(data, wanted.level),
         repeats=noise_of_repeats(data, results, labels, wanted.level),
         noise=noise_by_pool(data, results, shares.dominant) if shares else None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,13 +34,16 @@ class SpreadOf:
         return self.means.value / self.examples if self.examples else math.nan
 
 
-def compare_spreads(frame: pl.DataFrame, names: Sequence[str], level: float) -> tuple[SpreadOf, ...]:
+def compare_spreads(
+    frame: pl.DataFrame, names: Sequence[str], level: float, labels: Sequence[Hashable] | None = None
+) -> tuple[SpreadOf, ...]:
     """Spreads of the indicators whose ``<name>__sd`` and ``<name>__n`` the runs have.
 
     Args:
         frame: the runs, at least two.
         names: the indicators.
         level: confidence level.
+        labels: one a run, the same for runs of one subset, which counts once.
 
     Examples:
         >>> runs = pl.DataFrame({"mtld": [10.0, 14.0], "mtld__sd": [5.0, 5.0], "mtld__n": [100, 100]})
@@ -48,6 +51,9 @@ def compare_spreads(frame: pl.DataFrame, names: Sequence[str], level: float) -> 
         >>> round(found.means.value, 3), round(found.examples, 3), round(found.random, 3)
         (2.828, 5.385, 0.539)
     """
+    if labels is not None:
+        first = {label: row for row, label in reversed(list(enumerate(labels)))}
+        frame = frame[sorted(first.values())]
     found = []
     for name in names:
         columns = [name, f"{name}__sd", f"{name}__n"]

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from imine.errors import StudyConfigError
+from imine.errors import RepeatedFailureError, StudyConfigError
 from imine.progress import Progress, SilentProgress
 from imine.study.config import FinetuneConfig, PilotConfig, Study, recipe_sha256
 from imine.study.designs.rows import encode_rows
@@ -85,7 +85,8 @@ def run_pilot(
 
     All recipes see the same rows and seeds. The finetunes go into ``pilot/ledger.jsonl`` in the folder of the
     results: stopped at any point, the same call goes on, and a larger grid, further pools or more draws add to
-    what is there. The study file and the study's own ledger are left alone.
+    what is there. A recipe whose runs fail one after another is given up, and the others are judged. The study file
+    and the study's own ledger are left alone.
 
     Args:
         study: the study.
@@ -122,7 +123,11 @@ def run_pilot(
         for recipe in recipes:
             say.note(f"pilot: {recipe.name}")
             tuned = Trainer(lm, recipe.settings(trainer.settings), trainer.train, trainer.evaluation)
-            run_jobs(_jobs(recipe, subsets), tuned, ledger, progress=say)
+            try:
+                run_jobs(_jobs(recipe, subsets), tuned, ledger, progress=say)
+            except RepeatedFailureError as error:
+                # A rate at which nothing can be trained is a finding, and no reason to leave out the other recipes.
+                say.note(f"pilot: {recipe.name} is given up: {error}")
     return judge_pilot(ledger, recipes, names, wanted.draws, level=level)
 
 
@@ -198,7 +203,7 @@ def _open(study: Study, folder: Path, data: StudyData, lm: Any, examples: int) -
         key: value
         for key, value in study.config.recipe().items()
         if key not in free
-        and not key.endswith(".alpha")
+        and not (key.startswith("pools.") and key.endswith(".alpha"))
         and (not key.startswith("design.") or key == "design.guard")
     }
     recipe |= {f"{key} (content)": value for key, value in data.content.items()}

@@ -23,6 +23,7 @@ from imine.study.planning.sizes import disk_of, free_bytes, memory_of
 from imine.study.planning.speed import measure_speed, speed_of_ledger
 from imine.study.pools import StudyData, load_data
 from imine.study.scoring import Scorer
+from imine.study.sweep.slots import find_slots
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,10 +144,21 @@ def _measure(study: Study, lm: Any, drawn: _Drawn, steps: int) -> Speed:
     return measure_speed(lm, rows, held, study.config.finetune, steps=steps)
 
 
-def _weights(study: Study, lm: Any) -> tuple[int, int]:
-    """Number of weights of the base model and entries of its output."""
-    if lm is not None:
-        return sum(p.numel() for p in lm.model.parameters()), len(lm.tokenizer)
+def _weights(study: Study, lm: Any) -> tuple[int, int, int]:
+    """Number of weights of the base model, entries of its output, and number of weights that are trained."""
+    model, vocabulary = (lm.model, len(lm.tokenizer)) if lm is not None else _shapes(study)
+    count = sum(p.numel() for p in model.parameters())
+    lora = study.config.finetune.lora
+    if lora is None:
+        return count, vocabulary, count
+    from imine.study.finetune.adapters import with_adapters
+
+    tuned = with_adapters(model, lora, share=True)
+    return count, vocabulary, sum(p.numel() for p in tuned.parameters() if p.requires_grad)
+
+
+def _shapes(study: Study) -> tuple[Any, int]:
+    """The base model without its numbers, and entries of its output."""
     import torch
 
     from imine.indicators.models import model_path
@@ -158,7 +170,7 @@ def _weights(study: Study, lm: Any) -> tuple[int, int]:
     # Shapes without numbers: a model of any size takes no memory so.
     with torch.device("meta"):
         model = transformers.AutoModelForCausalLM.from_config(config, trust_remote_code=False)
-    return sum(p.numel() for p in model.parameters()), config.get_text_config().vocab_size
+    return model, config.get_text_config().vocab_size
 
 
 def _assemble(
@@ -168,7 +180,7 @@ def _assemble(
     drawn: _Drawn,
     evaluation: tuple[EvaluationPlan, ...],
     speed: Speed | None,
-    weights: tuple[int, int],
+    weights: tuple[int, int, int],
 ) -> StudyPlan:
     config, subsets = study.config, drawn.subsets
     counted = {s.run: count_run(s, drawn.encoded, config.finetune) for s in subsets}
@@ -194,7 +206,7 @@ def _assemble(
         parameters=weights[0],
         stages=stages,
         speed=speed,
-        memory=memory_of(*weights, config.finetune),
+        memory=memory_of(*weights[:2], config.finetune, trained=weights[2]),
         disk=disk_of(subsets, steps, evaluation, scored.rows, len(config.indicators.names), reference),
         disk_free=free_bytes(folder),
         notes=_notes(study, drawn, scored, speed),
@@ -226,7 +238,7 @@ def _stages(
         seconds = once / speed.evaluate if speed else None
         stages.append(Stage("base model", f"{once:,} padded tokens", seconds))
     # Each worker has the speed of one, as long as there are cores or devices for all.
-    workers = min(study.config.finetune.workers or 1, max(runs, 1))
+    workers = min(len(find_slots(study.config.finetune.workers, None)) or 1, max(runs, 1))
     beside = f", {workers} at a time" if workers > 1 else ""
     train = (runs * speed.setup + trained.padded / speed.train) / workers if speed else None
     stages.append(Stage("finetunes", f"{runs:,} runs{beside}, {trained.padded:,} padded tokens", train))

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from imine.study.config import FinetuneConfig
+from imine.study.deepspeed_json import zero_stage
 from imine.study.design import Subset, design_frame
 from imine.study.planning.parts import Amount, EvaluationPlan
 
@@ -18,30 +19,42 @@ _FLOAT = 4
 _ALIKE = 1.2345678901234567
 
 
-def memory_of(parameters: int, vocabulary: int, settings: FinetuneConfig) -> tuple[Amount, ...]:
+def memory_of(
+    parameters: int, vocabulary: int, settings: FinetuneConfig, trained: int | None = None
+) -> tuple[Amount, ...]:
     """Memory of a finetune by part, without the activations, which the batches decide.
 
-    Weights, gradients and optimizer are float32 whatever ``dtype``, which is that of the matrix products.
+    Weights, gradients and optimizer count as float32 whatever ``dtype``, which is that of the matrix products. An
+    optimizer that the user's DeepSpeed JSON names is counted as AdamW.
 
     Args:
         parameters: weights of the base model.
         vocabulary: entries of its output.
         settings: the recipe.
+        trained: weights that are trained, those of the adapters where there are some; by default all.
 
     Examples:
         >>> parts = memory_of(1_000_000, 500, FinetuneConfig())
         >>> [(part.name, part.bytes) for part in parts[:4]]
         [('base weights', 4000000), ('weights', 4000000), ('gradients', 4000000), ('optimizer', 8000000)]
+        >>> parts = memory_of(1_000_000, 500, FinetuneConfig(lora={}), trained=2_000)
+        >>> [(part.name, part.bytes) for part in parts[:4]]
+        [('base weights', 4000000), ('adapters', 8000), ('gradients', 8000), ('optimizer', 16000)]
     """
-    weights = _FLOAT * parameters
-    parts = [
-        Amount("base weights", weights, "float32, kept from run to run"),
-        Amount("weights", weights, "float32, the copy that is trained"),
-        Amount("gradients", weights, "float32"),
-        Amount("optimizer", 2 * weights, "two moments of AdamW, float32"),
+    weights, stage = _FLOAT * parameters, zero_stage(settings)
+    own = weights if trained is None else _FLOAT * trained
+    parts = [Amount("base weights", weights, "float32, kept from run to run")]
+    if settings.lora is None or stage == 3:
+        # Stage 3 takes weights apart that others would share.
+        parts.append(Amount("weights", weights, "float32, the copy that is trained"))
+    if settings.lora is not None:
+        parts.append(Amount("adapters", own, "float32, beside the frozen weights"))
+    parts += [
+        Amount("gradients", own, "float32"),
+        Amount("optimizer", 2 * own, "two moments of AdamW, float32"),
     ]
-    if settings.zero_stage:
-        parts.append(Amount("optimizer's weights", weights, "ZeRO keeps a float32 copy of what it updates"))
+    if stage:
+        parts.append(Amount("optimizer's weights", own, "ZeRO keeps a float32 copy of what it updates"))
     tokens = max(settings.micro_tokens, settings.max_tokens)
     logits = 3 * _FLOAT * tokens * vocabulary
     parts.append(Amount("logits, at most", logits, f"{tokens:,} tokens, with their softmax and gradient"))
@@ -74,6 +87,7 @@ def disk_of(
                 "loss": _ALIKE,
                 "sums": [100 * _ALIKE] * part.once.rows,
                 "tokens": [100] * part.once.rows,
+                "right": [100] * part.once.rows,
             }
             for part in evaluation
         },

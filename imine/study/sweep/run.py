@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from imine.errors import StudyError
+from imine.errors import RepeatedFailureError, StudyError
 from imine.progress import Progress, SilentProgress, format_seconds
 from imine.study.base_model import NamedModel
 from imine.study.design import rows_sha256
@@ -57,8 +57,9 @@ def run_jobs(
         attempts: at each run, in one call.
 
     Raises:
-        StudyError: the base model cannot be evaluated, worker processes cannot be started, or run after run
-            fails; without workers, a finetune fails.
+        RepeatedFailureError: run after run fails; a StudyError.
+        StudyError: the base model cannot be evaluated, or worker processes cannot be started; without workers, a
+            finetune fails.
         ValueError: ``workers`` is negative, or ``attempts`` or ``time_limit`` is not positive.
     """
     _check_arguments(workers, time_limit, attempts)
@@ -157,7 +158,7 @@ class _Recorder:
             f"{task.name} FAILED ({event.attempts} attempts): {event.reason}; the next call tries it again"
         )
         if self.failures_in_a_row >= _MOST_FAILURES_IN_A_ROW and self.left > self.done:
-            raise StudyError(
+            raise RepeatedFailureError(
                 f"{self.failures_in_a_row} runs in a row failed, the last one, {task.name}, with: {event.reason}. "
                 "What is finished is in the ledger; mend the cause, and run the same again"
             )
