@@ -24,7 +24,8 @@ class Repeats:
         subsets: subsets that were trained on more than once; runs: runs on them.
         sd: standard deviation of the log loss between runs of one subset, with its chi-square interval.
         df: its degrees of freedom.
-        ceiling: share of the variance of the log loss that is not this noise: what a perfect rule could reach.
+        ceiling: share of the variance of the log loss that is not this noise: what a perfect rule could reach;
+            0 or less where the noise is estimated as large as the whole spread.
         lack_of_fit: whether the rule leaves over more than this noise.
     """
 

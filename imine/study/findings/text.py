@@ -258,9 +258,14 @@ def _noise(found: Findings) -> Iterator[str]:
     else:
         r = found.repeats
         p = "not defined" if r.lack_of_fit.p is None else f"p {format_p(r.lack_of_fit.p)}"
+        reach = (
+            f"so a perfect rule could reach an R2 of {r.ceiling:.3f}"
+            if r.ceiling > 0
+            else "as much as all runs differ, so that not even a perfect rule could be seen to predict anything"
+        )
         yield (
             f"{r.runs} runs on {r.subsets} repeated subsets: standard deviation of the log loss {_with(r.sd, '.3g')} "
-            f"(df {r.df}), so a perfect rule could reach an R2 of {r.ceiling:.3f}. Lack of fit: {p}."
+            f"(df {r.df}), {reach}. Lack of fit: {p}."
         )
     yield ""
     if found.noise is None:
