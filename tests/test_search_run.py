@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import xml.etree.ElementTree as ET
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from imine.search import SearchSettings, SizeSearch, search_sizes
 from imine.search.losses import Losses
 from imine.search.noise import draw_noise
 from imine.study.ledger import read_ledger
+from imine.study.sweep import Job, run_jobs
 from tests.search_fakes import CURVES, candidates
 
 OUTPUTS = ("search.json", "trials.parquet", "curve.parquet", "curve.svg")
@@ -136,6 +138,28 @@ def test_killed_and_resumed_gives_the_same_bytes(tmp_path: Path, strategy: str) 
     again = candidates()
     go(tmp_path / "cut", again, strategy=strategy, trials=6)
     assert again.trainer.done == []  # type: ignore[attr-defined]
+
+
+def test_a_run_that_failed_in_its_worker_is_named_and_made_the_next_time(
+    tmp_path: Path, valley: tuple[SizeSearch, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(jobs: Sequence[Job], trainer: Any, ledger: Any, **more: Any) -> None:
+        run_jobs([job for job in jobs if job.run != "mined-861-seed1"], trainer, ledger, **more)
+        ledger.append(
+            {"kind": "failed", "run": "mined-861-seed1", "reason": "no memory", "seconds_lost": 1.0}
+        )
+
+    monkeypatch.setattr("imine.search.driving.run_jobs", failing)
+    said = (
+        r"1 of 48 runs are not finished, mined-861-seed1 \(no memory\) among them; the search needs them all"
+    )
+    with pytest.raises(StudyError, match=said):
+        go(tmp_path)
+    assert not (tmp_path / "search.json").exists()
+    monkeypatch.undo()
+    go(tmp_path)
+    for name in OUTPUTS:
+        assert (tmp_path / name).read_bytes() == (valley[1] / name).read_bytes(), name
 
 
 def test_more_seeds_trials_and_another_strategy_use_what_is_there(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from imine.errors import SelectionError, StudyError
+from imine.errors import SelectionError
 from imine.files import replace_file
 from imine.indicators.templates import TEMPLATES, EncodedExample, encode_examples
 from imine.progress import Progress, SilentProgress
@@ -28,7 +28,7 @@ from imine.study.config import FinetuneConfig
 from imine.study.ledger import Ledger, locked
 from imine.study.machine import all_versions, check_needs, set_threads
 from imine.study.pools import StudyData, load_data
-from imine.study.sweep import Job, run_jobs
+from imine.study.sweep import Job, check_finished, run_jobs
 from imine.study.trial import Trainer
 
 
@@ -95,12 +95,8 @@ class _Prepared:
 
         jobs = [_job(choice) for choice in self.choices]
         run_jobs(jobs, self.trainer, self.ledger, progress=say, after_job=recorded)
+        check_finished(jobs, self.ledger, "the comparison")
         runs: Mapping[Any, Mapping[str, Any]] = self.ledger.runs
-        if absent := [job.run for job in jobs if job.run not in runs]:
-            raise StudyError(
-                f"{self.ledger.path}: {len(absent):,} of {len(jobs):,} runs are not finished, {absent[0]} among them; "
-                "the comparison needs them all. Give the same command again, and they are tried again"
-            )
         baseline = self.ledger.baseline
         assert baseline is not None
         about = self.about | {"versions": all_versions([runs[job.run] for job in jobs])}
