@@ -51,6 +51,16 @@ def test_aliases_are_written_out() -> None:
     assert config.selectors == ("random", "length_high", "perplexity_low", "ifd", "knn_high", "reward_high")
 
 
+def test_an_order_by_a_column_that_has_a_name_goes_by_it() -> None:
+    # The runs of reward:high and reward_high would have the same names in the ledger.
+    assert find_selector("reward:high") is SELECTORS["reward_high"]
+    assert find_selector("log_perplexity:middle") is SELECTORS["perplexity_middle"]
+    # Without the limit of 1 it is another order.
+    assert find_selector("ifd:high").name == "ifd:high"
+    with pytest.raises(StudyConfigError, match="the selector reward_high stands twice"):
+        check_comparison(RAW | {"selectors": ["random", "reward", "reward:high"]})
+
+
 def test_selectors_leave_out_what_has_no_score() -> None:
     scores = pl.DataFrame({"id": list("abcdef"), "score": [1.0, 3.0, None, float("nan"), 3.0, 2.0]})
     assert SELECTORS["length_high"].order(scores) == ["b", "e", "f", "a"]
