@@ -147,6 +147,13 @@ def test_a_wrong_key_or_set_is_named(folder: Path) -> None:
         load_search(folder / "none.toml")
 
 
+def test_a_deepspeed_json_is_read_beside_the_file(folder: Path) -> None:
+    file = folder / "search.toml"
+    (folder / "own.json").write_text('{"gradient_clipping": 1.0}')
+    file.write_text(file.read_text() + 'deepspeed = "own.json"\n')
+    assert load_search(file).study.config.finetune.deepspeed == {"gradient_clipping": 1.0}
+
+
 def test_the_ready_search_is_a_valid_file() -> None:
     plan = load_search(Path(__file__).resolve().parents[1] / "comparisons" / "search_dolly.toml")
     assert plan.report_on

@@ -117,6 +117,8 @@ def compare(
 
 def _base(files: list[str]) -> tuple[dict[str, Any], Path]:
     """The comparison file as it is, or one made of the pools that were named."""
+    from imine.study.config import with_deepspeed_json
+
     if len(files) == 1 and files[0].endswith(".toml"):
         path = Path(files[0])
         try:
@@ -124,7 +126,7 @@ def _base(files: list[str]) -> tuple[dict[str, Any], Path]:
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise StudyConfigError(f"{path}: not a readable TOML file: {error}") from error
         raw.setdefault("out", f"{path.stem}-out")
-        return raw, path
+        return with_deepspeed_json(raw, path), path
     pools = [_file(item) for item in files]
     name = "-".join(pool["name"] for pool in pools)
     return {"name": name, "out": "compare-out", "pools": pools}, Path("command line")
@@ -189,7 +191,14 @@ def _recipe(study: Path | None, keys: _Files, given: dict[str, Any]) -> dict[str
         if not equals:
             raise StudyConfigError(f"--set takes KEY=VALUE, e.g. epochs=2, not {item!r}")
         recipe[key] = value
-    return recipe
+    return _with_deepspeed_json(recipe)
+
+
+def _with_deepspeed_json(recipe: dict[str, Any]) -> dict[str, Any]:
+    from imine.study.config import with_deepspeed_json
+
+    found: dict[str, Any] = with_deepspeed_json({"finetune": recipe}, Path("--set"))["finetune"]
+    return found
 
 
 def _show_plan(comparison: Comparison, rates: str | None) -> None:

@@ -22,6 +22,7 @@ from imine.study.config import (
     StudyConfig,
     check_model,
     load_study,
+    with_deepspeed_json,
 )
 
 Size = Annotated[int, Field(ge=1)]
@@ -158,7 +159,7 @@ def load_search(path: str | Path, **given: Any) -> SearchPlan:
         raw["out"] = Path(out).resolve()
     if isinstance(raw.get("search", {}), dict):
         raw["search"] = raw.get("search", {}) | given
-    return make_plan(raw, path)
+    return make_plan(with_deepspeed_json(raw, path), path)
 
 
 def make_plan(raw: dict[str, Any], where: Path) -> SearchPlan:

@@ -337,11 +337,19 @@ def load_study(path: str | Path) -> Study:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise StudyConfigError(f"{path}: not a readable TOML file: {error}") from error
     raw.setdefault("out", f"{path.stem}-out")
-    return Study(check_config(_with_deepspeed_json(raw, path), str(path)), path)
+    return Study(check_config(with_deepspeed_json(raw, path), str(path)), path)
 
 
-def _with_deepspeed_json(raw: dict[str, Any], path: Path) -> dict[str, Any]:
-    """The content of the DeepSpeed JSON in the place of its path."""
+def with_deepspeed_json(raw: dict[str, Any], path: Path) -> dict[str, Any]:
+    """The content of the DeepSpeed JSON in the place of its path in ``[finetune]``.
+
+    Args:
+        raw: nested dictionaries as TOML gives them.
+        path: the file they come from; the path of the JSON is relative to its folder.
+
+    Raises:
+        StudyConfigError: it cannot be read.
+    """
     finetune = raw.get("finetune")
     if not isinstance(finetune, dict) or not isinstance(finetune.get("deepspeed"), str):
         return raw

@@ -12,7 +12,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from imine.errors import ImineError, StudyConfigError
 from imine.selection.comparison.selectors import find_selector
-from imine.study.config import DesignConfig, FileConfig, FinetuneConfig, Study, StudyConfig
+from imine.study.config import (
+    DesignConfig,
+    FileConfig,
+    FinetuneConfig,
+    Study,
+    StudyConfig,
+    with_deepspeed_json,
+)
 
 Unit = Literal["response_tokens", "total_tokens", "rows"]
 DrawFrom = Literal["parts"] | Annotated[float, Field(gt=0, le=1)]
@@ -219,7 +226,7 @@ def load_comparison(path: str | Path) -> Comparison:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise StudyConfigError(f"{path}: not a readable TOML file: {error}") from error
     raw.setdefault("out", f"{path.stem}-out")
-    return Comparison(check_comparison(raw, str(path)), path)
+    return Comparison(check_comparison(with_deepspeed_json(raw, path), str(path)), path)
 
 
 def check_comparison(raw: Mapping[str, Any], where: str = "comparison") -> ComparisonConfig:
