@@ -71,7 +71,9 @@ def test_a_deepspeed_json_is_read_beside_the_file(tmp_path: Path) -> None:
     assert comparison.config.finetune.deepspeed == {"gradient_clipping": 1.0}
     assert "finetune.deepspeed (content)" in comparison.recipe()
     (tmp_path / "own.json").unlink()
-    with pytest.raises(StudyConfigError, match=r"c.toml: finetune.deepspeed: .*own.json: not a readable JSON"):
+    with pytest.raises(
+        StudyConfigError, match=r"c.toml: finetune.deepspeed: .*own.json: not a readable JSON"
+    ):
         load_comparison(tmp_path / "c.toml")
 
 
