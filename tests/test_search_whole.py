@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from typer.testing import CliRunner
 from imine._cli import app
 from imine.errors import SearchError, StudyConfigError
 from imine.rules import Estimate, Rule, Term
+from imine.rules.parts import Provenance
 from imine.search import load_search, make_plan
 from imine.study.ledger import read_ledger
 
@@ -145,6 +147,38 @@ def test_a_wrong_key_or_set_is_named(folder: Path) -> None:
         make_plan({"out": "o", "pools": twice, "evaluation": twice[:1]}, Path("options"))
     with pytest.raises(StudyConfigError, match=r"there is no search file .*none.toml"):
         load_search(folder / "none.toml")
+
+
+def test_what_the_rule_was_fitted_on_is_said(folder: Path) -> None:
+    pytest.importorskip("deepspeed")
+    made = {
+        f"{part}.{name}": hashlib.sha256((folder / f"{name}.jsonl").read_bytes()).hexdigest()[:16]
+        for part, name in (("pools", "pool"), ("evaluation", "two"))
+    }
+    fitted = Rule(
+        name="longer",
+        intercept=Estimate(coefficient=1.0),
+        terms=(Term(name="output_words", coefficient=-0.01),),
+        target="loss_two",
+        provenance=Provenance(data=made),
+    )
+    fitted.write(folder / "rule.json")
+    command = (
+        "search",
+        "--config",
+        folder / "search.toml",
+        "-o",
+        folder / "out",
+        "--seeds",
+        "1",
+        "--trials",
+        "1",
+    )
+    said = imine(*command)
+    assert "NOT HELD OUT: rule longer was fitted on runs drawn from pool." in said
+    assert "Rule longer was fitted to the loss on two: for information only." in said
+    notes = json.loads((folder / "out" / "search.json").read_text())["notes"]
+    assert sum("longer was fitted" in note for note in notes) == 2
 
 
 def test_a_deepspeed_json_is_read_beside_the_file(folder: Path) -> None:
