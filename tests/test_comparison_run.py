@@ -252,11 +252,14 @@ def test_another_rule_under_the_same_name_is_refused(copied: Path, lm: LoadedMod
 def test_a_pool_that_does_not_fill_the_budget_is_refused_before_any_run(
     copied: Path, lm: LoadedModel
 ) -> None:
-    copied.write_text(COMPARISON.replace("[16]", "[121]"))
-    with pytest.raises(
-        SelectionError, match=r"pool mixed, selector rule, seed 0: of 120 candidates: 120 rows"
-    ):
-        go(copied, lm)
+    copied.write_text(
+        COMPARISON.replace("[16]", "[121]").replace("[finetune]", f'[finetune]\nmodel = "{lm.name}"')
+    )
+    said = r"pool mixed, seed 0: its 120 candidates have [\d,]+ response tokens together, fewer than"
+    with pytest.raises(SelectionError, match=said):
+        imine.compare(copied, lm=lm, scorer=lambda *_: pytest.fail("rows are scored"))
+    with pytest.raises(SelectionError, match=said):
+        plan_comparison(load_comparison(copied))
     assert len(read_ledger(copied.parent / "out" / "ledger.jsonl").runs) == 12
 
 

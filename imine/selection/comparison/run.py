@@ -15,9 +15,9 @@ from imine.indicators.templates import TEMPLATES, EncodedExample, encode_example
 from imine.progress import Progress, SilentProgress
 from imine.rules import Rule, load_rule
 from imine.selection.comparison.analyse import analyse
-from imine.selection.comparison.budget import Budget, make_budgets, row_costs
+from imine.selection.comparison.budget import Budget, row_costs
 from imine.selection.comparison.config import Comparison, load_comparison
-from imine.selection.comparison.draws import Choice, candidates_of, choices_frame, choose, draw_notes
+from imine.selection.comparison.draws import Choice, choices_frame, choose, draw_notes, draw_pool
 from imine.selection.comparison.guard import Seen, check_unseen
 from imine.selection.comparison.result import ComparisonResult
 from imine.selection.comparison.scoring import Scorer, check_scoring, score_pool
@@ -182,12 +182,13 @@ def _choices(
     budgets: list[Budget] = []
     choices: list[Choice] = []
     notes: list[str] = []
+    costs = row_costs(encoded, config.budget.unit)
+    drawn = {
+        pool: draw_pool(config, pool, records["id"].to_list(), costs) for pool, records in data.pools.items()
+    }
     for pool, records in data.pools.items():
-        ids = sorted(records["id"].to_list())
-        costs = row_costs({id: encoded[id] for id in ids}, config.budget.unit)
-        own = make_budgets(pool, costs, config.budget)
+        parts, own = drawn[pool]
         scores = score_pool(comparison, rule, records, scorer, say)
-        parts = candidates_of(ids, config.draw_of(pool), config.seeds, config.seed, pool)
         for name in config.selectors:
             frame = scores.by_selector.get(name)
             choices += choose(find_selector(name), frame, parts, costs, own, config.seed)
