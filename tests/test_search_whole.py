@@ -15,7 +15,7 @@ from imine._cli import app
 from imine.errors import SearchError, StudyConfigError
 from imine.rules import Estimate, Rule, Term
 from imine.rules.parts import Provenance
-from imine.search import load_search, make_plan
+from imine.search import load_search, make_plan, run_search
 from imine.study.ledger import read_ledger
 
 WORDS = ["fox", "dog", "task", "request", "response", "number", "letter", "quick", "lazy", "brown", "context"]
@@ -179,6 +179,14 @@ def test_what_the_rule_was_fitted_on_is_said(folder: Path) -> None:
     assert "Rule longer was fitted to the loss on two: for information only." in said
     notes = json.loads((folder / "out" / "search.json").read_text())["notes"]
     assert sum("longer was fitted" in note for note in notes) == 2
+
+
+def test_a_single_evaluation_example_is_refused_before_any_run(folder: Path) -> None:
+    pytest.importorskip("deepspeed")
+    file = folder / "search.toml"
+    file.write_text(file.read_text().replace('path = "two.jsonl"', 'path = "two.jsonl"\nrows = 1'))
+    with pytest.raises(SearchError, match="evaluation set two has a single row"):
+        run_search(load_search(file))
 
 
 def test_a_deepspeed_json_is_read_beside_the_file(folder: Path) -> None:

@@ -115,7 +115,7 @@ def prepare(
         scores: of the pools' rows; by default those of the plan, or computed in the rule's way.
 
     Raises:
-        SearchError: no row has a prediction.
+        SearchError: no row has a prediction, or an evaluation set is a single row.
         ImineError: what reading, scoring and loading raise; what can be known before any work is told before.
     """
     from imine.rules import load_rule
@@ -126,6 +126,9 @@ def prepare(
     scores = _given_scores(plan, rule) if scores is None else scores
     set_threads(plan.study.config.finetune.threads)
     data = load_data(plan.study, out=folder, progress=say)
+    if few := [name for name, rows in data.evaluation.items() if rows.height < 2]:
+        # Resampled, it is always the same: its intervals would be points.
+        raise SearchError(f"evaluation set {few[0]} has a single row; give two or more, better dozens")
     ranked = _ranked(plan, rule, data, scores, folder, say)
     lm = lm or NamedModel.find(plan.study.resolve_model(plan.study.config.finetune.model))
     trainer = _trainer(plan, lm, data)
