@@ -232,6 +232,8 @@ def test_another_recipe_or_other_rows_are_refused(tmp_path: Path) -> None:
         ({"min": 20000}, "min is 20,000, and 16,384 rows have a prediction"),
         ({"min": 600, "max": 550}, "the smallest size is 600 and the largest 550"),
         ({"sizes": (20000,)}, "there is no subset of the best 20,000"),
+        ({"start": (256,)}, "start: 256 is not between the smallest size, 512, and the largest, 16,384"),
+        ({"start": (4096,), "max": 2048}, "start: 4,096 is not between"),
     ],
 )
 def test_sizes_that_do_not_fit(tmp_path: Path, settings: dict[str, Any], said: str) -> None:
