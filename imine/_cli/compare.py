@@ -164,7 +164,10 @@ def _budget(size: _Files, tokens: _Files, unit: str | None, given: dict[str, Any
 
 
 def _whole(values: list[str], option: str) -> list[int]:
-    return [int(_number(part, option)) for value in values for part in value.split(",")]
+    numbers = [_number(part, option) for value in values for part in value.split(",")]
+    if broken := [number for number in numbers if not number.is_integer()]:
+        raise StudyConfigError(f"{option}: not a whole number: {broken[0]:g}")
+    return [int(number) for number in numbers]
 
 
 def _number(text: str, option: str) -> float:
