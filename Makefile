@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# Two test processes, each a file at a time: fixtures of a file are made once.
+PARALLEL := -n 2 --dist loadfile
 
 .PHONY: help install demo test test-all lint types clean
 
@@ -35,11 +37,11 @@ test: $(STAMP)
 	@echo "== the embedded models (177 MB, once, into the cache folder)"
 	@$(BIN)/imine models get
 	@echo "== the tests"
-	$(BIN)/python -Im pytest
+	$(BIN)/python -Im pytest $(PARALLEL)
 
 test-all: $(STAMP)
 	@$(BIN)/imine models get
-	$(BIN)/python -Im pytest -m ""
+	$(BIN)/python -Im pytest $(PARALLEL) -m ""
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -16,7 +16,7 @@ from imine.errors import ImineError, ModelNotFoundError
 
 EXTRAS: dict[str, tuple[str, ...]] = {
     "models": ("torch", "transformers", "safetensors", "tokenizers", "gguf"),
-    "train": ("deepspeed", "accelerate"),
+    "train": ("deepspeed", "accelerate", "peft"),
     "search": ("optuna",),
     "flaml": ("flaml",),
     "neighbors": ("pynndescent", "faiss-cpu"),

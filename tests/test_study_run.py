@@ -20,7 +20,8 @@ from imine.errors import MissingExtraError, ModelNotFoundError, StudyChangedErro
 from imine.indicators.models import LoadedModel, load_causal_lm
 from imine.indicators.templates import EncodedExample, encode_examples
 from imine.progress import SilentProgress
-from imine.study import load_study, run, run_study, study_status, trial
+from imine.study import load_study, run_study, study_status, trial
+from imine.study.designs import rows
 from imine.study.evaluate import Evaluation
 from imine.study.ledger import Ledger, locked, read_ledger
 from imine.study.table import subset_means
@@ -409,7 +410,7 @@ def test_a_row_without_trainable_token_is_told_before_the_first_run(
         encoded = encode_examples(*args, **more)
         return [*encoded[:-1], EncodedExample(encoded[-1].prompt, [], 0)]
 
-    monkeypatch.setattr(run, "encode_examples", last_is_empty)
+    monkeypatch.setattr(rows, "encode_examples", last_is_empty)
     file = make_folder(tmp_path / "empty")
     with pytest.raises(
         StudyError, match=r"1 of \d+ examples have no trainable token, the first with the id "

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -117,16 +116,11 @@ def compare(
 
 def _base(files: list[str]) -> tuple[dict[str, Any], Path]:
     """The comparison file as it is, or one made of the pools that were named."""
-    from imine.study.config import with_deepspeed_json
-
     if len(files) == 1 and files[0].endswith(".toml"):
         path = Path(files[0])
-        try:
-            raw = tomllib.loads(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise StudyConfigError(f"{path}: not a readable TOML file: {error}") from error
-        raw.setdefault("out", f"{path.stem}-out")
-        return with_deepspeed_json(raw, path), path
+        from imine.study.checked_toml import read_toml
+
+        return read_toml(path, "comparison file", "docs/comparison.md has one"), path
     pools = [_file(item) for item in files]
     name = "-".join(pool["name"] for pool in pools)
     return {"name": name, "out": "compare-out", "pools": pools}, Path("command line")
@@ -198,7 +192,7 @@ def _recipe(study: Path | None, keys: _Files, given: dict[str, Any]) -> dict[str
 
 
 def _with_deepspeed_json(recipe: dict[str, Any]) -> dict[str, Any]:
-    from imine.study.config import with_deepspeed_json
+    from imine.study.checked_toml import with_deepspeed_json
 
     found: dict[str, Any] = with_deepspeed_json({"finetune": recipe}, Path("--set"))["finetune"]
     return found

@@ -119,12 +119,12 @@ def prepare(
         ImineError: what reading, scoring and loading raise; what can be known before any work is told before.
     """
     from imine.rules import load_rule
-    from imine.study.machine import check_needs, set_threads
+    from imine.study.machine import check_needs, parent_threads, set_threads
 
     check_needs(plan.study, load_model=lm is None, score_rows=False)
     rule = load_rule(plan.rule)
     scores = _given_scores(plan, rule) if scores is None else scores
-    set_threads(plan.study.config.finetune.threads)
+    set_threads(parent_threads(plan.study.config.finetune, in_process=lm is not None))
     data = load_data(plan.study, out=folder, progress=say)
     if few := [name for name, rows in data.evaluation.items() if rows.height < 2]:
         # Resampled, it is always the same: its intervals would be points.

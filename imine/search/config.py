@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from imine.errors import SearchError, StudyConfigError
+from imine.errors import SearchError
 from imine.indicators.models import is_model_name
 from imine.rules import DEFAULT_RULE
 from imine.search.strategies import StrategyName
+from imine.study.checked_toml import check_model, read_toml
 from imine.study.config import (
     DesignConfig,
     EvaluationConfig,
@@ -20,9 +20,7 @@ from imine.study.config import (
     PoolConfig,
     Study,
     StudyConfig,
-    check_model,
     load_study,
-    with_deepspeed_json,
 )
 
 Size = Annotated[int, Field(ge=1)]
@@ -148,18 +146,12 @@ def load_search(path: str | Path, **given: Any) -> SearchPlan:
         SearchError: ``search_on`` or ``report_on`` name other sets than there are.
     """
     path = Path(path)
-    try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise StudyConfigError(f"there is no search file {path}; docs/search.md shows one") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise StudyConfigError(f"{path}: not a readable TOML file: {error}") from error
-    raw.setdefault("out", f"{path.stem}-out")
+    raw = read_toml(path, "search file", "docs/search.md shows one")
     if out := given.pop("out", None):
         raw["out"] = Path(out).resolve()
     if isinstance(raw.get("search", {}), dict):
         raw["search"] = raw.get("search", {}) | given
-    return make_plan(with_deepspeed_json(raw, path), path)
+    return make_plan(raw, path)
 
 
 def make_plan(raw: dict[str, Any], where: Path) -> SearchPlan:

@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from imine.columns import COLUMNS, NOT_IN_RUNS, find_column, require_column
-from imine.errors import FormatError, StudyConfigError
+from imine.errors import FormatError
 from imine.indicators.models import is_model_name
 from imine.indicators.templates import TEMPLATES
 from imine.records.conversations import Turns
 from imine.records.layouts import parse_format
-from imine.study.deepspeed_json import conflicts, content_sha256, offload_faults, read_deepspeed_json
+from imine.study.checked_toml import check_model, read_toml
+from imine.study.deepspeed_json import conflicts, content_sha256, offload_faults
 from imine.study.designs.settings import DesignConfig
 from imine.study.section import Section
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
-_Model = TypeVar("_Model", bound=BaseModel)
 
 
 _NOT_IN_RECIPE = (
@@ -330,34 +329,8 @@ def load_study(path: str | Path) -> Study:
         StudyConfigError: it cannot be read, or a key is unknown, missing or has a value that is not allowed.
     """
     path = Path(path)
-    try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise StudyConfigError(f"there is no study file {path}; imine study new writes one") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise StudyConfigError(f"{path}: not a readable TOML file: {error}") from error
-    raw.setdefault("out", f"{path.stem}-out")
-    return Study(check_config(with_deepspeed_json(raw, path), str(path)), path)
-
-
-def with_deepspeed_json(raw: dict[str, Any], path: Path) -> dict[str, Any]:
-    """The content of the DeepSpeed JSON in the place of its path in ``[finetune]``.
-
-    Args:
-        raw: nested dictionaries as TOML gives them.
-        path: the file they come from; the path of the JSON is relative to its folder.
-
-    Raises:
-        StudyConfigError: it cannot be read.
-    """
-    finetune = raw.get("finetune")
-    if not isinstance(finetune, dict) or not isinstance(finetune.get("deepspeed"), str):
-        return raw
-    try:
-        content = read_deepspeed_json(path.parent / finetune["deepspeed"])
-    except ValueError as error:
-        raise StudyConfigError(f"{path}: finetune.deepspeed: {error}") from error
-    return raw | {"finetune": finetune | {"deepspeed": content}}
+    raw = read_toml(path, "study file", "imine study new writes one")
+    return Study(check_config(raw, str(path)), path)
 
 
 def check_config(raw: dict[str, Any], where: str = "study") -> StudyConfig:
@@ -382,24 +355,6 @@ def check_config(raw: dict[str, Any], where: str = "study") -> StudyConfig:
     return check_model(StudyConfig, raw, where)
 
 
-def check_model(kind: type[_Model], raw: dict[str, Any], where: str) -> _Model:
-    """Check nested dictionaries against a model of their keys, as :func:`check_config` does.
-
-    Args:
-        kind: the model.
-        raw: nested dictionaries.
-        where: what the message names as the place.
-
-    Raises:
-        StudyConfigError: names every wrong key and what is allowed.
-    """
-    try:
-        return kind.model_validate(raw)
-    except ValidationError as error:
-        lines = [_describe(item, kind) for item in error.errors()]
-        raise StudyConfigError("\n  ".join([f"{where}:", *lines])) from None
-
-
 def check_finetune(keys: dict[str, Any], where: str = "recipe") -> FinetuneConfig:
     """Check a training recipe apart from a study.
 
@@ -417,35 +372,7 @@ def check_finetune(keys: dict[str, Any], where: str = "recipe") -> FinetuneConfi
         imine.errors.StudyConfigError: recipe:
           finetune.epochs: input should be greater than or equal to 1 (given: 0)
     """
-    try:
-        return FinetuneConfig.model_validate(keys)
-    except ValidationError as error:
-        lines = [
-            _describe({**item, "loc": ("finetune", *item["loc"])}, StudyConfig) for item in error.errors()
-        ]
-        raise StudyConfigError("\n  ".join([f"{where}:", *lines])) from None
-
-
-def _describe(item: Any, root: type[BaseModel]) -> str:
-    loc = item["loc"]
-    key = "".join(f"[{part + 1}]" if isinstance(part, int) else f".{part}" for part in loc).lstrip(".")
-    if item["type"] == "missing":
-        return f"{key}: missing"
-    if item["type"] == "extra_forbidden":
-        return f"{key}: unknown key; allowed: {', '.join(_section(loc[:-1], root).model_fields)}"
-    message = item["msg"].removeprefix("Value error, ")
-    message = message[0].lower() + message[1:]
-    given = "" if isinstance(item["input"], dict | list) else f" (given: {item['input']!r})"
-    return f"{key}: {message}{given}" if key else message
-
-
-def _section(loc: tuple[Any, ...], section: type[BaseModel]) -> type[BaseModel]:
-    for part in loc:
-        if isinstance(part, str):
-            kind = section.model_fields[part].annotation
-            kinds = [k for k in (kind, *get_args(kind)) if isinstance(k, type)]
-            section = next(k for k in kinds if issubclass(k, BaseModel))
-    return section
+    return check_model(FinetuneConfig, keys, where, root=StudyConfig, under=("finetune",))
 
 
 def _flat(value: Any, prefix: str = "") -> list[tuple[str, Any]]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import imine
-from imine.study.config import Study
+from imine.study.config import FinetuneConfig, Study
 
 # The last two decide which rows are drawn and how they are read.
 _PACKAGES = ("torch", "transformers", "deepspeed", "numpy", "polars")
@@ -62,6 +62,25 @@ def forget_peaks() -> None:
         Path("/proc/self/clear_refs").write_text("5")
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
+
+
+def parent_threads(recipe: FinetuneConfig, *, in_process: bool) -> int | None:
+    """CPU threads of the process that scores, and finetunes itself or has workers for it.
+
+    Workers start when the scoring is done, so it takes the threads of all of them.
+
+    Args:
+        recipe: for ``threads`` and ``workers``.
+        in_process: whether this process finetunes too; the bits of its losses depend on its threads.
+
+    Examples:
+        >>> from imine.study.config import FinetuneConfig
+        >>> parent_threads(FinetuneConfig(threads=1, workers=2), in_process=False)
+        2
+    """
+    if recipe.threads is None or in_process:
+        return recipe.threads
+    return recipe.threads * max(1, recipe.workers or 1)
 
 
 def machine_record(model: Any) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from imine.study.designs.rows import StudyRows, encode_rows
 from imine.study.designs.settings import REPEAT_STEP
 from imine.study.finetune import check_trainable
 from imine.study.ledger import Ledger, check_recipe, check_rows, is_locked, locked, read_ledger
-from imine.study.machine import all_versions, check_needs, set_threads
+from imine.study.machine import all_versions, check_needs, parent_threads, set_threads
 from imine.study.pools import StudyData, load_data
 from imine.study.scoring import Scorer, ScoresLike, default_scorer
 from imine.study.sweep import Job, run_jobs
@@ -139,7 +139,7 @@ class _Runner:
     @classmethod
     def prepare(cls, study: Study, folder: Path, lm: Any, scorer: Scorer | None, say: Progress) -> _Runner:
         check_needs(study, load_model=lm is None, score_rows=scorer is None)
-        set_threads(study.config.finetune.threads)
+        set_threads(parent_threads(study.config.finetune, in_process=lm is not None))
         data = load_data(study, out=folder, progress=say)
         lm = lm or _load(study)
         ledger = read_ledger(folder / "ledger.jsonl")

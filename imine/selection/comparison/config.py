@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from imine.errors import ImineError, StudyConfigError
+from imine.errors import ImineError
 from imine.selection.comparison.selectors import find_selector
-from imine.study.config import (
-    DesignConfig,
-    FileConfig,
-    FinetuneConfig,
-    Study,
-    StudyConfig,
-    with_deepspeed_json,
-)
+from imine.study.checked_toml import check_model, read_toml
+from imine.study.config import DesignConfig, FileConfig, FinetuneConfig, Study, StudyConfig
 
 Unit = Literal["response_tokens", "total_tokens", "rows"]
 DrawFrom = Literal["parts"] | Annotated[float, Field(gt=0, le=1)]
@@ -219,14 +212,8 @@ def load_comparison(path: str | Path) -> Comparison:
         StudyConfigError: it cannot be read, or a key is unknown, missing or has a value that is not allowed.
     """
     path = Path(path)
-    try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise StudyConfigError(f"there is no comparison file {path}; docs/comparison.md has one") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise StudyConfigError(f"{path}: not a readable TOML file: {error}") from error
-    raw.setdefault("out", f"{path.stem}-out")
-    return Comparison(check_comparison(with_deepspeed_json(raw, path), str(path)), path)
+    raw = read_toml(path, "comparison file", "docs/comparison.md has one")
+    return Comparison(check_comparison(raw, str(path)), path)
 
 
 def check_comparison(raw: Mapping[str, Any], where: str = "comparison") -> ComparisonConfig:
@@ -247,20 +234,4 @@ def check_comparison(raw: Mapping[str, Any], where: str = "comparison") -> Compa
         imine.errors.StudyConfigError: comparison:
           seeds: input should be greater than or equal to 2 (given: 1)
     """
-    try:
-        return ComparisonConfig.model_validate(raw)
-    except ValidationError as error:
-        lines = [_describe(item) for item in error.errors()]
-        raise StudyConfigError("\n  ".join([f"{where}:", *lines])) from None
-
-
-def _describe(item: Any) -> str:
-    key = "".join(f"[{p + 1}]" if isinstance(p, int) else f".{p}" for p in item["loc"]).lstrip(".")
-    if item["type"] == "missing":
-        return f"{key}: missing"
-    if item["type"] == "extra_forbidden":
-        return f"{key}: unknown key; docs/comparison.md lists the keys"
-    message = item["msg"].removeprefix("Value error, ")
-    given = "" if isinstance(item["input"], dict | list) else f" (given: {item['input']!r})"
-    message = message[0].lower() + message[1:]
-    return f"{key}: {message}{given}" if key else message
+    return check_model(ComparisonConfig, raw, where)

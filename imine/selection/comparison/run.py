@@ -26,7 +26,7 @@ from imine.selection.comparison.started import open_ledger
 from imine.study.base_model import NamedModel
 from imine.study.config import FinetuneConfig
 from imine.study.ledger import Ledger, locked
-from imine.study.machine import all_versions, check_needs, set_threads
+from imine.study.machine import all_versions, check_needs, parent_threads, set_threads
 from imine.study.pools import StudyData, load_data
 from imine.study.sweep import Job, check_finished, run_jobs
 from imine.study.trial import Trainer
@@ -123,7 +123,7 @@ def _prepare(
     check_needs(study, load_model=lm is None, score_rows=False)
     if scorer is None:
         check_scoring(comparison, rule)
-    set_threads(config.finetune.threads)
+    set_threads(parent_threads(config.finetune, in_process=lm is not None))
     data = load_data(study, out=folder, progress=say)
     if few := [name for name, rows in data.evaluation.items() if rows.height < 2]:
         raise SelectionError(f"evaluation set {few[0]} has a single row; give two or more, better dozens")
