@@ -125,6 +125,18 @@ def test_what_cannot_be_compared_is_refused(
         contrast(first, second, tokens, paired=True)
 
 
+@pytest.mark.parametrize("count", [2, 3])
+def test_two_or_three_examples_prove_nothing(count: int) -> None:
+    # So few that a resample is often one of them alone, which has no spread: that is no certainty.
+    base = np.tile([40.0, 60.0, 50.0][:count], (3, 1))
+    found = contrast(base - [[4.0, 7.0, 6.0][:count]], base, [10, 10, 10][:count], paired=True, repeats=2000)
+    assert found.value < 0
+    assert found.low < found.value < found.high
+    assert found.low < 0 < found.high
+    assert found.p > 0.05
+    assert all(np.isfinite([found.low, found.high, found.p]))
+
+
 def test_holm_by_hand() -> None:
     assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
 

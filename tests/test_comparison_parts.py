@@ -51,6 +51,32 @@ def test_aliases_are_written_out() -> None:
     assert config.selectors == ("random", "length_high", "perplexity_low", "ifd", "knn_high", "reward_high")
 
 
+def test_an_order_by_a_column_that_has_a_name_goes_by_it() -> None:
+    # The runs of reward:high and reward_high would have the same names in the ledger.
+    assert find_selector("reward:high") is SELECTORS["reward_high"]
+    assert find_selector("log_perplexity:middle") is SELECTORS["perplexity_middle"]
+    # Without the limit of 1 it is another order.
+    assert find_selector("ifd:high").name == "ifd:high"
+    with pytest.raises(StudyConfigError, match="the selector reward_high stands twice"):
+        check_comparison(RAW | {"selectors": ["random", "reward", "reward:high"]})
+
+
+def test_a_deepspeed_json_is_read_beside_the_file(tmp_path: Path) -> None:
+    (tmp_path / "own.json").write_text('{"gradient_clipping": 1.0}')
+    files = "\n".join(f'[[{part}]]\nname = "{part}"\npath = "p"' for part in ("pools", "evaluation"))
+    (tmp_path / "c.toml").write_text(
+        f'name = "a"\nrule = "r"\n{files}\n[budget]\nsizes = [8]\n[finetune]\ndeepspeed = "own.json"\n'
+    )
+    comparison = load_comparison(tmp_path / "c.toml")
+    assert comparison.config.finetune.deepspeed == {"gradient_clipping": 1.0}
+    assert "finetune.deepspeed (content)" in comparison.recipe()
+    (tmp_path / "own.json").unlink()
+    with pytest.raises(
+        StudyConfigError, match=r"c.toml: finetune.deepspeed: .*own.json: not a readable JSON"
+    ):
+        load_comparison(tmp_path / "c.toml")
+
+
 def test_selectors_leave_out_what_has_no_score() -> None:
     scores = pl.DataFrame({"id": list("abcdef"), "score": [1.0, 3.0, None, float("nan"), 3.0, 2.0]})
     assert SELECTORS["length_high"].order(scores) == ["b", "e", "f", "a"]

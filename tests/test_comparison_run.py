@@ -19,7 +19,8 @@ from imine.errors import SelectionError, StudyChangedError, StudyConfigError, St
 from imine.indicators.models import LoadedModel, load_causal_lm
 from imine.rules import Estimate, Rule, Term
 from imine.selection.comparison import ComparisonResult, load_comparison, plan_comparison
-from imine.study.ledger import read_ledger
+from imine.study.ledger import Ledger, read_ledger
+from imine.study.sweep import Job
 
 pytest.importorskip("deepspeed")
 
@@ -212,6 +213,21 @@ def test_stopped_and_resumed_gives_the_same_bytes(
         assert (file.parent / "out" / name).read_bytes() == whole.read_bytes(), name
 
 
+def test_a_run_that_failed_in_its_worker_is_named_and_made_the_next_time(
+    copied: Path, lm: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(jobs: Sequence[Job], trainer: Any, ledger: Ledger, **more: Any) -> None:
+        ledger.append({"kind": "failed", "run": jobs[-1].run, "reason": "no memory", "seconds_lost": 1.0})
+
+    copied.write_text(COMPARISON.replace('"random", ', '"random", "output_words:low", '))
+    monkeypatch.setattr("imine.selection.comparison.run.run_jobs", failing)
+    said = r"4 of 16 runs are not finished, mixed-16-output_words_low-0 among them; the comparison needs them all"
+    with pytest.raises(StudyError, match=said):
+        go(copied, lm)
+    monkeypatch.undo()
+    assert len(go(copied, lm).differences) == 3
+
+
 def test_another_selector_needs_only_its_own_runs(copied: Path, lm: LoadedModel) -> None:
     copied.write_text(COMPARISON.replace('"random", ', '"random", "output_words:low", '))
     fresh: list[str] = []
@@ -252,11 +268,14 @@ def test_another_rule_under_the_same_name_is_refused(copied: Path, lm: LoadedMod
 def test_a_pool_that_does_not_fill_the_budget_is_refused_before_any_run(
     copied: Path, lm: LoadedModel
 ) -> None:
-    copied.write_text(COMPARISON.replace("[16]", "[121]"))
-    with pytest.raises(
-        SelectionError, match=r"pool mixed, selector rule, seed 0: of 120 candidates: 120 rows"
-    ):
-        go(copied, lm)
+    copied.write_text(
+        COMPARISON.replace("[16]", "[121]").replace("[finetune]", f'[finetune]\nmodel = "{lm.name}"')
+    )
+    said = r"pool mixed, seed 0: its 120 candidates have [\d,]+ response tokens together, fewer than"
+    with pytest.raises(SelectionError, match=said):
+        imine.compare(copied, lm=lm, scorer=lambda *_: pytest.fail("rows are scored"))
+    with pytest.raises(SelectionError, match=said):
+        plan_comparison(load_comparison(copied))
     assert len(read_ledger(copied.parent / "out" / "ledger.jsonl").runs) == 12
 
 
@@ -336,5 +355,7 @@ def test_the_command_names_what_is_wrong(tmp_path: Path, capsys: Any) -> None:
     assert "random must be among them" in run(capsys, "compare", file, "--selectors", "rule")[2]
     assert "takes KEY=VALUE" in run(capsys, "compare", file, "--set", "epochs")[2]
     assert "not a number: 'many'" in run(capsys, "compare", file, "--size", "many")[2]
+    for size in ("1.5", "nan", "inf"):
+        assert f"--size: not a whole number: {size}" in run(capsys, "compare", file, "--size", size)[2]
     with pytest.raises(StudyConfigError, match="there is no comparison file"):
         load_comparison(tmp_path / "none.toml")

@@ -283,7 +283,7 @@ def test_waits_grow_and_stay_below_the_longest() -> None:
         assert len(set(waits)) > 1
 
 
-@pytest.mark.parametrize("header", ["", "soon", "-3", "1.5 days"])
+@pytest.mark.parametrize("header", ["", "soon", "-3", "1.5 days", "\xb2"])
 def test_a_header_that_says_nothing(header: str) -> None:
     assert retry_after(header) is None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import xml.etree.ElementTree as ET
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from imine.search import SearchSettings, SizeSearch, search_sizes
 from imine.search.losses import Losses
 from imine.search.noise import draw_noise
 from imine.study.ledger import read_ledger
+from imine.study.sweep import Job, run_jobs
 from tests.search_fakes import CURVES, candidates
 
 OUTPUTS = ("search.json", "trials.parquet", "curve.parquet", "curve.svg")
@@ -138,6 +140,28 @@ def test_killed_and_resumed_gives_the_same_bytes(tmp_path: Path, strategy: str) 
     assert again.trainer.done == []  # type: ignore[attr-defined]
 
 
+def test_a_run_that_failed_in_its_worker_is_named_and_made_the_next_time(
+    tmp_path: Path, valley: tuple[SizeSearch, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(jobs: Sequence[Job], trainer: Any, ledger: Any, **more: Any) -> None:
+        run_jobs([job for job in jobs if job.run != "mined-861-seed1"], trainer, ledger, **more)
+        ledger.append(
+            {"kind": "failed", "run": "mined-861-seed1", "reason": "no memory", "seconds_lost": 1.0}
+        )
+
+    monkeypatch.setattr("imine.search.driving.run_jobs", failing)
+    said = (
+        r"1 of 48 runs are not finished, mined-861-seed1 \(no memory\) among them; the search needs them all"
+    )
+    with pytest.raises(StudyError, match=said):
+        go(tmp_path)
+    assert not (tmp_path / "search.json").exists()
+    monkeypatch.undo()
+    go(tmp_path)
+    for name in OUTPUTS:
+        assert (tmp_path / name).read_bytes() == (valley[1] / name).read_bytes(), name
+
+
 def test_more_seeds_trials_and_another_strategy_use_what_is_there(tmp_path: Path) -> None:
     go(tmp_path, seeds=1, sizes=(512, 1024, 2048))
     more = candidates()
@@ -208,6 +232,8 @@ def test_another_recipe_or_other_rows_are_refused(tmp_path: Path) -> None:
         ({"min": 20000}, "min is 20,000, and 16,384 rows have a prediction"),
         ({"min": 600, "max": 550}, "the smallest size is 600 and the largest 550"),
         ({"sizes": (20000,)}, "there is no subset of the best 20,000"),
+        ({"start": (256,)}, "start: 256 is not between the smallest size, 512, and the largest, 16,384"),
+        ({"start": (4096,), "max": 2048}, "start: 4,096 is not between"),
     ],
 )
 def test_sizes_that_do_not_fit(tmp_path: Path, settings: dict[str, Any], said: str) -> None:

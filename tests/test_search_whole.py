@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -13,7 +14,8 @@ from typer.testing import CliRunner
 from imine._cli import app
 from imine.errors import SearchError, StudyConfigError
 from imine.rules import Estimate, Rule, Term
-from imine.search import load_search, make_plan
+from imine.rules.parts import Provenance
+from imine.search import load_search, make_plan, run_search
 from imine.study.ledger import read_ledger
 
 WORDS = ["fox", "dog", "task", "request", "response", "number", "letter", "quick", "lazy", "brown", "context"]
@@ -145,6 +147,53 @@ def test_a_wrong_key_or_set_is_named(folder: Path) -> None:
         make_plan({"out": "o", "pools": twice, "evaluation": twice[:1]}, Path("options"))
     with pytest.raises(StudyConfigError, match=r"there is no search file .*none.toml"):
         load_search(folder / "none.toml")
+
+
+def test_what_the_rule_was_fitted_on_is_said(folder: Path) -> None:
+    pytest.importorskip("deepspeed")
+    made = {
+        f"{part}.{name}": hashlib.sha256((folder / f"{name}.jsonl").read_bytes()).hexdigest()[:16]
+        for part, name in (("pools", "pool"), ("evaluation", "two"))
+    }
+    fitted = Rule(
+        name="longer",
+        intercept=Estimate(coefficient=1.0),
+        terms=(Term(name="output_words", coefficient=-0.01),),
+        target="loss_two",
+        provenance=Provenance(data=made),
+    )
+    fitted.write(folder / "rule.json")
+    command = (
+        "search",
+        "--config",
+        folder / "search.toml",
+        "-o",
+        folder / "out",
+        "--seeds",
+        "1",
+        "--trials",
+        "1",
+    )
+    said = imine(*command)
+    assert "NOT HELD OUT: rule longer was fitted on runs drawn from pool." in said
+    assert "Rule longer was fitted to the loss on two: for information only." in said
+    notes = json.loads((folder / "out" / "search.json").read_text())["notes"]
+    assert sum("longer was fitted" in note for note in notes) == 2
+
+
+def test_a_single_evaluation_example_is_refused_before_any_run(folder: Path) -> None:
+    pytest.importorskip("deepspeed")
+    file = folder / "search.toml"
+    file.write_text(file.read_text().replace('path = "two.jsonl"', 'path = "two.jsonl"\nrows = 1'))
+    with pytest.raises(SearchError, match="evaluation set two has a single row"):
+        run_search(load_search(file))
+
+
+def test_a_deepspeed_json_is_read_beside_the_file(folder: Path) -> None:
+    file = folder / "search.toml"
+    (folder / "own.json").write_text('{"gradient_clipping": 1.0}')
+    file.write_text(file.read_text() + 'deepspeed = "own.json"\n')
+    assert load_search(file).study.config.finetune.deepspeed == {"gradient_clipping": 1.0}
 
 
 def test_the_ready_search_is_a_valid_file() -> None:

@@ -158,7 +158,10 @@ def _budget(size: _Files, tokens: _Files, unit: str | None, given: dict[str, Any
 
 
 def _whole(values: list[str], option: str) -> list[int]:
-    return [int(_number(part, option)) for value in values for part in value.split(",")]
+    numbers = [_number(part, option) for value in values for part in value.split(",")]
+    if broken := [number for number in numbers if not number.is_integer()]:
+        raise StudyConfigError(f"{option}: not a whole number: {broken[0]:g}")
+    return [int(number) for number in numbers]
 
 
 def _number(text: str, option: str) -> float:
@@ -185,7 +188,14 @@ def _recipe(study: Path | None, keys: _Files, given: dict[str, Any]) -> dict[str
         if not equals:
             raise StudyConfigError(f"--set takes KEY=VALUE, e.g. epochs=2, not {item!r}")
         recipe[key] = value
-    return recipe
+    return _with_deepspeed_json(recipe)
+
+
+def _with_deepspeed_json(recipe: dict[str, Any]) -> dict[str, Any]:
+    from imine.study.checked_toml import with_deepspeed_json
+
+    found: dict[str, Any] = with_deepspeed_json({"finetune": recipe}, Path("--set"))["finetune"]
+    return found
 
 
 def _show_plan(comparison: Comparison, rates: str | None) -> None:

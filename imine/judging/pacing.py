@@ -74,7 +74,7 @@ def retry_after(header: str | None, now: datetime | None = None) -> float | None
     """
     if not header:
         return None
-    if header.strip().isdigit():
+    if header.isascii() and header.strip().isdigit():
         return float(header)
     try:
         then = parsedate_to_datetime(header)

@@ -39,6 +39,7 @@ class Candidates:
         seed: of the training and of the random subsets.
         recipe: flat keys and values that the finetunes depend on.
         about: name of the search and of the rule, for the record.
+        notes: what a reader of the outcome should know, such as what the rule was fitted on.
     """
 
     trainer: Trainer
@@ -48,6 +49,7 @@ class Candidates:
     seed: int
     recipe: Mapping[str, Any] = field(default_factory=dict)
     about: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def jobs(self, size: int, seeds: int) -> list[Job]:
         """The finetunes of a size: the best rows and as many random ones, each with every seed.
@@ -113,7 +115,7 @@ def prepare(
         scores: of the pools' rows; by default those of the plan, or computed in the rule's way.
 
     Raises:
-        SearchError: no row has a prediction.
+        SearchError: no row has a prediction, or an evaluation set is a single row.
         ImineError: what reading, scoring and loading raise; what can be known before any work is told before.
     """
     from imine.rules import load_rule
@@ -124,6 +126,9 @@ def prepare(
     scores = _given_scores(plan, rule) if scores is None else scores
     set_threads(parent_threads(plan.study.config.finetune, in_process=lm is not None))
     data = load_data(plan.study, out=folder, progress=say)
+    if few := [name for name, rows in data.evaluation.items() if rows.height < 2]:
+        # Resampled, it is always the same: its intervals would be points.
+        raise SearchError(f"evaluation set {few[0]} has a single row; give two or more, better dozens")
     ranked = _ranked(plan, rule, data, scores, folder, say)
     lm = lm or NamedModel.find(plan.study.resolve_model(plan.study.config.finetune.model))
     trainer = _trainer(plan, lm, data)
@@ -137,7 +142,15 @@ def prepare(
         recipe=_recipe(plan, data, lm, rule, ranked),
         # A rule may be a file, and where it lies is nobody's business.
         about={"name": plan.config.name, "rule": rule.name, "model": Path(lm.name).name},
+        notes=_seen(rule, data),
     )
+
+
+def _seen(rule: Rule, data: StudyData) -> tuple[str, ...]:
+    """What of the data the rule was fitted on: a size may be searched there, and no proof is read from it."""
+    from imine.selection.comparison.guard import check_unseen
+
+    return check_unseen(rule, data.content, tuple(data.evaluation), allow_fitted_pool=True).notes
 
 
 def _given_scores(plan: SearchPlan, rule: Rule) -> Scores | None:

@@ -15,7 +15,7 @@ from imine.search.losses import pooled, read_losses
 from imine.search.records import check_rows
 from imine.search.strategies import Space, Told, make_strategy
 from imine.study.ledger import Ledger
-from imine.study.sweep import run_jobs
+from imine.study.sweep import check_finished, run_jobs
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +98,7 @@ class Driver:
             return
         check_rows(self.ledger, jobs)
         run_jobs(jobs, self.candidates.trainer, self.ledger, progress=self.say, after_job=self.after_job)
+        check_finished(jobs, self.ledger, "the search")
 
     def _told(self, size: int) -> Told:
         check_rows(self.ledger, self.candidates.jobs(size, self.settings.seeds))

@@ -141,6 +141,7 @@ def _notes(
     best_of = f"The chosen size is the best of {len(sizes)}: its loss on the sets that were searched on is optimistic"
     told = ", so read that on the others." if report_on else ", and no other set was named to report on."
     notes.append(best_of + told)
+    notes += driver.candidates.notes
     if settings.seeds == 1:
         notes.append(
             "One seed: the intervals are of the evaluation examples alone, that of training is not known."

@@ -145,4 +145,9 @@ def _lattice(settings: SearchSettings, candidates: Candidates) -> tuple[int, ...
         raise SearchError(f"{most:,} rows have a prediction: there is no subset of the best {large[0]:,}")
     if settings.sizes is not None:
         return tuple(sorted({*settings.sizes, *settings.start}))
-    return size_lattice(settings.min, settings.max or most, settings.steps, settings.start)
+    low, high = settings.min, settings.max or most
+    if outside := [size for size in settings.start if not low <= size <= high]:
+        raise SearchError(
+            f"start: {outside[0]:,} is not between the smallest size, {low:,}, and the largest, {high:,}"
+        )
+    return size_lattice(low, high, settings.steps, settings.start)

@@ -35,10 +35,19 @@ def read_toml(path: Path, what: str, hint: str) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise StudyConfigError(f"{path}: not a readable TOML file: {error}") from error
     raw.setdefault("out", f"{path.stem}-out")
-    return _with_deepspeed_json(raw, path)
+    return with_deepspeed_json(raw, path)
 
 
-def _with_deepspeed_json(raw: dict[str, Any], path: Path) -> dict[str, Any]:
+def with_deepspeed_json(raw: dict[str, Any], path: Path) -> dict[str, Any]:
+    """The content of the DeepSpeed JSON in the place of its path in the section ``finetune``.
+
+    Args:
+        raw: nested dictionaries as TOML gives them.
+        path: the file they come from; the path of the JSON is relative to its folder.
+
+    Raises:
+        StudyConfigError: it cannot be read.
+    """
     finetune = raw.get("finetune")
     if not isinstance(finetune, dict) or not isinstance(finetune.get("deepspeed"), str):
         return raw

@@ -92,9 +92,34 @@ def fill(order: Sequence[str], costs: Mapping[str, int], budget: Budget, who: st
     sums = np.cumsum([costs[id] for id in order], dtype=np.int64)
     if not len(sums) or sums[-1] < budget.total:
         have = int(sums[-1]) if len(sums) else 0
-        raise SelectionError(
-            f"{who}: {len(order):,} rows with a score have {have:,} {budget.unit.replace('_', ' ')} together, "
-            f"fewer than the budget of {budget.label}. Choose smaller sizes, more rows of the pool, or a larger "
-            "share of it a seed (draw_from)"
-        )
+        raise _too_few(f"{who}: {len(order):,} rows with a score", have, budget)
     return list(order[: int(np.argmin(np.abs(sums - budget.total))) + 1])
+
+
+def check_candidates(
+    candidates: Sequence[Sequence[str]], costs: Mapping[str, int], budgets: Sequence[Budget]
+) -> None:
+    """Refuse budgets that no selector could fill, which needs no score to be seen.
+
+    Args:
+        candidates: ids that each seed chooses from.
+        costs: of each row, in the budgets' unit.
+        budgets: of this pool.
+
+    Raises:
+        SelectionError: all candidates of a seed together do not reach a budget.
+    """
+    for replicate, ids in enumerate(candidates):
+        have = sum(costs[id] for id in ids)
+        for budget in budgets:
+            if have < budget.total:
+                raise _too_few(
+                    f"pool {budget.pool}, seed {replicate}: its {len(ids):,} candidates", have, budget
+                )
+
+
+def _too_few(who: str, have: int, budget: Budget) -> SelectionError:
+    return SelectionError(
+        f"{who} have {have:,} {budget.unit.replace('_', ' ')} together, fewer than the budget of {budget.label}. "
+        "Choose smaller sizes, more rows of the pool, or a larger share of it a seed (draw_from)"
+    )

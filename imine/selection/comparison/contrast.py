@@ -157,8 +157,8 @@ def _example_noise(
         s_e, s_t, s_ee, s_et, s_tt = (counts @ features).T
         off = s_e / s_t
         own = _ratio_error(count, s_t, s_ee - 2.0 * off * s_et + off * off * s_tt)
-        # A resample of a single example has no spread to be measured by.
-        parts.append(np.where(own > 1e-6 * error, off / np.maximum(own, 1e-6 * error), 0.0) * error)
+        # A resample of a single example has no spread to be measured by: it is off by next to infinitely many.
+        parts.append(off / np.maximum(own, 1e-6 * error) * error)
     return np.concatenate(parts), float(error)
 
 

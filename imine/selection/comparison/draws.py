@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from imine.selection.comparison.budget import Budget, fill
+from imine.selection.comparison.budget import Budget, check_candidates, fill, make_budgets
 from imine.selection.comparison.config import ComparisonConfig
 from imine.selection.comparison.selectors import Selector
 from imine.study.design import rows_sha256
@@ -77,6 +77,27 @@ def candidates_of(
     count = max(1, round(float(draw_from) * len(ids)))
     orders = [seeded_order(len(ids), seed, "share", pool, str(r)) for r in range(replicates)]
     return [[ids[i] for i in sorted(order[:count])] for order in orders]
+
+
+def draw_pool(
+    config: ComparisonConfig, pool: str, ids: Sequence[str], costs: Mapping[str, int]
+) -> tuple[list[list[str]], list[Budget]]:
+    """What each seed chooses from in a pool, and the budgets that are filled from it.
+
+    Args:
+        config: the comparison.
+        pool: name of the pool.
+        ids: its candidates.
+        costs: of these rows at least, in the budgets' unit.
+
+    Raises:
+        SelectionError: all candidates of a seed together do not reach a budget.
+    """
+    ids = sorted(ids)
+    budgets = make_budgets(pool, {id: costs[id] for id in ids}, config.budget)
+    parts = candidates_of(ids, config.draw_of(pool), config.seeds, config.seed, pool)
+    check_candidates(parts, costs, budgets)
+    return parts, budgets
 
 
 def choose(

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from imine.progress import Progress, SilentProgress
 from imine.rules import load_rule
-from imine.selection.comparison.budget import Budget, make_budgets, row_costs
+from imine.selection.comparison.budget import Budget, row_costs
 from imine.selection.comparison.config import Comparison
+from imine.selection.comparison.draws import draw_pool
 from imine.selection.comparison.guard import check_unseen
 from imine.selection.comparison.run import encode
 from imine.study.pools import load_data
@@ -54,7 +55,7 @@ def plan_comparison(comparison: Comparison, progress: Progress | None = None) ->
         progress: told how the files were understood.
 
     Raises:
-        SelectionError: the rule was fitted on a pool or on a set to judge by.
+        SelectionError: the rule was fitted on a pool or on a set to judge by, or a pool does not fill a budget.
         StudyConfigError: a pool or a set is not there.
         ModelNotFoundError: the base model's tokenizer is not at hand.
     """
@@ -72,7 +73,7 @@ def plan_comparison(comparison: Comparison, progress: Progress | None = None) ->
         examples = encode(tokenizer, records, config.finetune)
         costs = row_costs(examples, config.budget.unit)
         tokens = sum(row_costs(examples, "total_tokens").values()) / sum(costs.values())
-        budgets += make_budgets(pool, costs, config.budget)
+        budgets += draw_pool(config, pool, records["id"].to_list(), costs)[1]
         train += sum(b.total for b in budgets if b.pool == pool) * tokens * runs_each * config.finetune.epochs
     runs = runs_each * len(budgets)
     sets = [encode(tokenizer, rows, config.finetune) for rows in data.evaluation.values()]

@@ -9,15 +9,15 @@ from typing import Any
 
 import polars as pl
 
-from imine.errors import SelectionError, StudyError
+from imine.errors import SelectionError
 from imine.files import replace_file
 from imine.indicators.templates import TEMPLATES, EncodedExample, encode_examples
 from imine.progress import Progress, SilentProgress
 from imine.rules import Rule, load_rule
 from imine.selection.comparison.analyse import analyse
-from imine.selection.comparison.budget import Budget, make_budgets, row_costs
+from imine.selection.comparison.budget import Budget, row_costs
 from imine.selection.comparison.config import Comparison, load_comparison
-from imine.selection.comparison.draws import Choice, candidates_of, choices_frame, choose, draw_notes
+from imine.selection.comparison.draws import Choice, choices_frame, choose, draw_notes, draw_pool
 from imine.selection.comparison.guard import Seen, check_unseen
 from imine.selection.comparison.result import ComparisonResult
 from imine.selection.comparison.scoring import Scorer, check_scoring, score_pool
@@ -28,7 +28,7 @@ from imine.study.config import FinetuneConfig
 from imine.study.ledger import Ledger, locked
 from imine.study.machine import all_versions, check_needs, parent_threads, set_threads
 from imine.study.pools import StudyData, load_data
-from imine.study.sweep import Job, run_jobs
+from imine.study.sweep import Job, check_finished, run_jobs
 from imine.study.trial import Trainer
 
 
@@ -95,12 +95,8 @@ class _Prepared:
 
         jobs = [_job(choice) for choice in self.choices]
         run_jobs(jobs, self.trainer, self.ledger, progress=say, after_job=recorded)
+        check_finished(jobs, self.ledger, "the comparison")
         runs: Mapping[Any, Mapping[str, Any]] = self.ledger.runs
-        if absent := [job.run for job in jobs if job.run not in runs]:
-            raise StudyError(
-                f"{self.ledger.path}: {len(absent):,} of {len(jobs):,} runs are not finished, {absent[0]} among them; "
-                "the comparison needs them all. Give the same command again, and they are tried again"
-            )
         baseline = self.ledger.baseline
         assert baseline is not None
         about = self.about | {"versions": all_versions([runs[job.run] for job in jobs])}
@@ -186,12 +182,13 @@ def _choices(
     budgets: list[Budget] = []
     choices: list[Choice] = []
     notes: list[str] = []
+    costs = row_costs(encoded, config.budget.unit)
+    drawn = {
+        pool: draw_pool(config, pool, records["id"].to_list(), costs) for pool, records in data.pools.items()
+    }
     for pool, records in data.pools.items():
-        ids = sorted(records["id"].to_list())
-        costs = row_costs({id: encoded[id] for id in ids}, config.budget.unit)
-        own = make_budgets(pool, costs, config.budget)
+        parts, own = drawn[pool]
         scores = score_pool(comparison, rule, records, scorer, say)
-        parts = candidates_of(ids, config.draw_of(pool), config.seeds, config.seed, pool)
         for name in config.selectors:
             frame = scores.by_selector.get(name)
             choices += choose(find_selector(name), frame, parts, costs, own, config.seed)

@@ -90,7 +90,8 @@ ALIASES = {
 
 
 def find_selector(name: str) -> Selector:
-    """The selector of a name; ``<column>:high``, ``:low`` and ``:middle`` make one of any score column.
+    """The selector of a name; ``<column>:high``, ``:low`` and ``:middle`` make one of any score column,
+    and are another name of the selector that has this order already.
 
     Raises:
         SelectionError: no such selector.
@@ -103,6 +104,9 @@ def find_selector(name: str) -> Selector:
     if name in SELECTORS:
         return SELECTORS[name]
     column, _, direction = name.partition(":")
+    order = (column, direction, None)
+    if own := next((s for s in SELECTORS.values() if (s.column, s.direction, s.below) == order), None):
+        return own
     if direction in ("low", "high", "middle") and find_column(column):
         return Selector(name, column, direction, f"by {column}, {direction} first")  # type: ignore[arg-type]
     raise SelectionError(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from imine.study.sweep.finished import check_finished
 from imine.study.sweep.jobs import Job
 from imine.study.sweep.run import run_jobs
 
-__all__ = ["Job", "run_jobs"]
+__all__ = ["Job", "check_finished", "run_jobs"]
