@@ -137,16 +137,17 @@ def parse_exports(items: list[str] | None, output: Path, taken: Iterable[Path]) 
         FormatError: an unknown format, a path that does not fit it, or one path twice.
     """
     from imine.errors import FormatError
-    from imine.exports import check_export, default_path
+    from imine.exports import check_export, default_path, files_of
+    from imine.records.storage import same_file, split_suffixes
 
-    wanted = []
+    wanted, written = [], list(taken)
     for item in items or ():
         name, _, path = item.partition(":")
         target = Path(path) if path else default_path(output, name)
         check_export(target, name)
+        files = files_of(target, name, split_suffixes(output)[0])
+        if twice := [file for file in files if any(same_file(file, other) for other in written)]:
+            raise FormatError(f"--export {item}: {twice[0]} is written already; name another path")
         wanted.append((name, target))
-    paths = [path for _, path in wanted]
-    twice = [path for i, path in enumerate(paths) if path in (*taken, *paths[:i])]
-    if twice:
-        raise FormatError(f"--export: {twice[0]} is written already; name another path")
+        written += files
     return wanted

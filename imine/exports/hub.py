@@ -32,7 +32,7 @@ def write_dataset(
     records: pl.DataFrame, rejected: pl.DataFrame | None, folder: Path, about: About
 ) -> list[Path | None]:
     """Write the rows, the rejected ones as a configuration of their own, and the card, ``README.md``."""
-    rows, beside, readme = folder / ROWS, folder / REJECTED, folder / "README.md"
+    rows, readme, beside = paths(folder)
     frame = everything(records)
     write_frame(frame, rows)
     if rejected is not None:
@@ -40,6 +40,11 @@ def write_dataset(
     text = card(frame, None if rejected is None else rejected.height, about)
     replace_file(readme, lambda path: path.write_text(text, encoding="utf-8"))
     return [rows, readme, beside if rejected is not None else None]
+
+
+def paths(folder: Path) -> tuple[Path, Path, Path]:
+    """Files of the rows, the card and the rejected rows."""
+    return folder / ROWS, folder / "README.md", folder / REJECTED
 
 
 def card(frame: pl.DataFrame, rejected: int | None, about: About) -> str:
