@@ -310,7 +310,7 @@ def test_select_with_all_of_it(tmp_path: Path, capsys: pytest.CaptureFixture[str
     asked = ["--top", "6", "--quota", "source:a=4..", "--stability", "50", "--thresholds", "1.25,2.05"]
     assert run("select", str(pool), *options, *asked, "--dry-run") == 0
     said = capsys.readouterr().out
-    assert "Rows by predicted log loss:" in said
+    assert "Rows by predicted log loss alone (not counted: quotas):" in said
     assert "10 rows" in said
     assert "Stability over 50 refits (coefficients drawn from their covariance" in said
     assert sorted(p.name for p in tmp_path.iterdir()) == ["pool.jsonl", "rule.json", "scores.parquet"]
@@ -367,6 +367,7 @@ def test_exports_write_over_nothing_else(tmp_path: Path, capsys: pytest.CaptureF
         (["--top", "1", "--runs", "runs.parquet"], "--runs is for --stability"),
         (["--top", "1", "--stability", "1"], "--stability must be at least 2"),
         (["--top", "1", "--thresholds", "low"], "--thresholds takes numbers"),
+        (["--top", "1", "--thresholds", "1,nan"], "--thresholds takes finite log losses"),
         (["--top", "1", "--quota", "a"], "a quota is COLUMN:VALUE=MIN..MAX"),
         (["--top", "1", "--tokens", "9"], "got top, tokens"),
     ],

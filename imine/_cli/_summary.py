@@ -57,8 +57,21 @@ def show_thresholds(selection: Selection, thresholds: Sequence[float] | None) ->
             "unknown" if row["outside_share"] is None else f"{row['outside_share']:.1%}",
         )
     Console(highlight=False, soft_wrap=True, markup=False).print(
-        "\nRows by predicted log loss:", table, sep="\n"
+        f"\nRows by predicted log loss{_without(selection)}:", table, sep="\n"
     )
+
+
+def _without(selection: Selection) -> str:
+    """What the table of thresholds leaves out of what was asked for."""
+    request = selection.decided.pool.request
+    asked = {
+        "the upper end of the interval": request.by == "upper",
+        "where it cannot be told": request.cannot_tell is not None,
+        "near-duplicates": request.duplicates is not None,
+        "quotas": request.quota is not None,
+    }
+    left_out = [what for what, there in asked.items() if there]
+    return f" alone (not counted: {', '.join(left_out)})" if left_out else ""
 
 
 def _number(value: float | None) -> str:

@@ -87,8 +87,8 @@ def select(
         diversity=choosing.diversity_of(diversity, diversity_weight, shortlist),
     )  # fmt: skip
     request, lines = Request(**how), choosing.parse_thresholds(thresholds)
-    choosing.check_stability(stability, runs)
     loaded = load_rule(rule or DEFAULT_RULE)
+    choosing.check_stability(stability, runs, loaded)
     given = Scores.read(scores) if scores else None
     check_available(loaded, given.frame.columns if given else ())
     settings = _settings(loaded, request, given is not None, neighbors, reference, encoder)
