@@ -267,6 +267,22 @@ def test_a_folder_keeps_the_pool_in_it(tmp_path: Path, capsys: pytest.CaptureFix
     assert pool.read_bytes() == before
 
 
+def test_a_card_replaces_no_other_readme(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pool, readme = tmp_path / "mined.jsonl", tmp_path / "README.md"
+    export(ROWS, pool, "alpaca")
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):
+        assert run("export", str(pool), "--format", "huggingface", "-o", ".") == 0
+    assert "# mined" in readme.read_text(encoding="utf-8")
+    readme.write_text("# My project")
+    capsys.readouterr()
+    assert run("export", str(pool), "--format", "huggingface", "-o", ".") == 2
+    assert "README.md: is no card that imine wrote" in capsys.readouterr().err
+    assert readme.read_text() == "# My project"
+
+
 def test_rejected_rows_are_read_in_the_way_of_the_others(tmp_path: Path) -> None:
     pool, beside = tmp_path / "mined.jsonl", tmp_path / "mined.rejected.jsonl"
     pool.write_text('{"q": "2 + 2?", "a": "4"}\n')
@@ -340,6 +356,23 @@ def test_a_row_that_is_kept_now_has_no_old_reason(tmp_path: Path) -> None:
     assert all(row["imine_reason"] for row in json_lines(tmp_path / "second.rejected.jsonl"))
 
 
+def test_only_what_the_rule_needs_is_told_to_be_missing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pool, scores, rule = scored(tmp_path)
+    frame = pl.read_parquet(scores).with_columns(
+        mtld=pl.when(pl.col("id") != "r3").then("mtld"), mtld__why=pl.lit("too short"),
+        reward=pl.lit(None, dtype=pl.Float64), reward__why=pl.lit("no model"),
+    )  # fmt: skip
+    metadata = {"imine": json.dumps({"fingerprints": {"mtld": {}, "reward": {}}})}
+    frame.write_parquet(scores, metadata=metadata)
+    options = ["--scores", str(scores), "--rule", str(rule), "--top", "2", "--dry-run"]
+    assert run("select", str(pool), *options) == 0
+    said = capsys.readouterr().out
+    assert "without mtld: 1 rows, most often: too short" in said
+    assert "reward" not in said
+
+
 def test_exports_write_over_nothing_else(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pool, scores, rule = scored(tmp_path)
     before, out = pool.read_bytes(), tmp_path / "mined.jsonl"
@@ -366,6 +399,7 @@ def test_exports_write_over_nothing_else(tmp_path: Path, capsys: pytest.CaptureF
         ),
         (["--top", "1", "--runs", "runs.parquet"], "--runs is for --stability"),
         (["--top", "1", "--stability", "1"], "--stability must be at least 2"),
+        (["--top", "1", "--stability", "9", "--seed", "-1"], "-1 is not in the range x>=0"),
         (["--top", "1", "--thresholds", "low"], "--thresholds takes numbers"),
         (["--top", "1", "--thresholds", "1,nan"], "--thresholds takes finite log losses"),
         (["--top", "1", "--quota", "a"], "a quota is COLUMN:VALUE=MIN..MAX"),

@@ -112,6 +112,8 @@ def check_export(path: Path, format: str) -> None:
             raise FormatError(f"{path}: the block for axolotl goes into a file ending in .yaml")
     elif path.exists() and not path.is_dir():
         raise FormatError(f"{path}: {format} needs a folder, and this is a file")
+    elif format == "huggingface":
+        hub.check_card(path)
 
 
 def default_path(output: Path, format: str) -> Path:
