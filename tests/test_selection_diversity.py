@@ -122,6 +122,14 @@ def test_budget_with_diversity_is_spent_where_the_best_rows_are_short(weight: fl
         assert chosen.kept_ids == plain.kept_ids
 
 
+def test_the_cost_of_diversity_is_in_predictions_whatever_rows_are_ranked_by() -> None:
+    rng = np.random.default_rng(11)
+    scores, vectors = frame(rng.random(100).tolist()), unit(rng, 100, 8)
+    chosen = select_scored(scores, make_rule(), top=10, by="upper", diversity=Diversity(), embeddings=vectors)
+    mean = chosen.table.filter("kept")["predicted_log_loss"].mean()
+    assert any(f"Their mean prediction is {mean:.4f} instead of" in note for note in chosen.notes)
+
+
 def test_a_row_without_tokens_stands_for_no_near_duplicate() -> None:
     vectors = np.array([[1, 0], [1, 0], [1, 0]], dtype=np.float32)
     scores = frame([0.1, 0.2, 0.3], output_length=pl.Series([None, 5, 5]))

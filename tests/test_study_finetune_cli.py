@@ -144,3 +144,9 @@ def test_auto_in_a_json_takes_the_recipes_value_everywhere() -> None:
         assert "optimizer" not in deepspeed_config(auto)
     with pytest.raises(ValueError, match=r"optimizer\.params must be an object with keys there, not \[1\]"):
         FinetuneConfig(deepspeed={"optimizer": {"type": "AdamW", "params": [1]}})
+
+
+def test_a_seed_below_zero_is_refused(folder: Path) -> None:
+    done = invoke(folder / "data.jsonl", "-o", folder / "tuned", "--seed", "-1")
+    assert done.exit_code == 2
+    assert "-1 is not in the range x>=0" in done.output

@@ -78,7 +78,7 @@ Runs = Annotated[
     Path | None,
     typer.Option("--runs", help="Runs of the rule, to draw anew for --stability; else from its covariance."),
 ]
-Seed = Annotated[int, typer.Option("--seed", help="Of the draws of --stability.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Of the draws of --stability.")]
 Exports = Annotated[
     list[str] | None,
     typer.Option(

@@ -148,9 +148,11 @@ def _show_reasons(console: Console, selection: Selection) -> None:
     rejected = selection.total - selection.kept_count
     if rejected:
         console.print(f"Rejected {rejected:,} rows: {rejected_in_words(selection.rejected_by)}.")
-    assert selection.scores is not None
-    for name in selection.scores.indicators:
-        why = selection.scores.frame.filter(pl.col(name).is_null()).get_column(f"{name}__why", default=None)
+    decided = selection.decided
+    request = decided.pool.request
+    tokens = [request.token_column] if request.tokens is not None else []
+    for name in dict.fromkeys([*decided.rule.indicators, *tokens]):
+        why = decided.scores.filter(pl.col(name).is_null()).get_column(f"{name}__why", default=None)
         if why is not None and why.len():
             most = why.value_counts(sort=True).row(0)[0]
             console.print(f"  without {name}: {why.len():,} rows, most often: {most}")
