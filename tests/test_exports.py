@@ -399,7 +399,7 @@ def test_exports_write_over_nothing_else(tmp_path: Path, capsys: pytest.CaptureF
         ),
         (["--top", "1", "--runs", "runs.parquet"], "--runs is for --stability"),
         (["--top", "1", "--stability", "1"], "--stability must be at least 2"),
-        (["--top", "1", "--stability", "9", "--seed", "-1"], "-1 is not in the range x>=0"),
+        (["--top", "1", "--stability", "9", "--seed", "-1"], "Invalid value for '--seed'"),
         (["--top", "1", "--thresholds", "low"], "--thresholds takes numbers"),
         (["--top", "1", "--thresholds", "1,nan"], "--thresholds takes finite log losses"),
         (["--top", "1", "--quota", "a"], "a quota is COLUMN:VALUE=MIN..MAX"),
