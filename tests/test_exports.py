@@ -160,7 +160,23 @@ def test_axolotl_block(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["plain", "no", "1.5", "a: b", "- x", "é # y", '"q"', "", "null", "~", "data/train-*", "tab\there", "\n"],
+    [
+        "plain",
+        "no",
+        "1.5",
+        "a: b",
+        "\U0001f600 x.jsonl",
+        "\x7f\u2028\ufeff",
+        "- x",
+        "é # y",
+        '"q"',
+        "",
+        "null",
+        "~",
+        "data/train-*",
+        "tab\there",
+        "\n",
+    ],
 )
 def test_yaml_texts_come_back(text: str) -> None:
     value = {"key": text, "list": [text, {"in": text}], "map": {"x": text, "n": 3, "none": None, "yes": True}}
@@ -211,11 +227,71 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert list(json.loads((tmp_path / "data" / "dataset_info.json").read_text())) == ["mined"]
     capsys.readouterr()
     assert run("export", str(pool), "--format", "alpaca", "-o", str(pool)) == 2
-    assert "would overwrite an input" in capsys.readouterr().err
+    assert "would overwrite the input" in capsys.readouterr().err
     assert run("export", str(pool), "-o", str(out)) == 2
     assert "name the format and the output" in capsys.readouterr().err
     assert run("export", str(pool), "--format", "alpaca", "--rejected", str(pool), "-o", str(out)) == 2
     assert "has no column imine_reason" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("format", "output", "named"),
+    [
+        ("axolotl", "mined.yaml", "mined.jsonl"),
+        ("axolotl", "mined.rejected.yaml", "mined.rejected.jsonl"),
+        ("messages", "mined.jsonl", "mined.jsonl"),
+    ],
+)
+def test_no_export_writes_over_what_is_read(
+    format: str, output: str, named: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pool, beside = tmp_path / "mined.jsonl", tmp_path / "mined.rejected.jsonl"
+    export(ROWS, pool, "alpaca", rejected=REJECTED)
+    before = pool.read_bytes(), beside.read_bytes()
+    asked = ["--format", format, "--rejected", str(beside), "-o", str(tmp_path / output)]
+    assert run("export", str(pool), *asked) == 2
+    assert f"{named}: would overwrite the input" in capsys.readouterr().err
+    assert (pool.read_bytes(), beside.read_bytes()) == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == [pool.name, beside.name]
+
+
+def test_a_folder_keeps_the_pool_in_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pool = tmp_path / "data" / "mined.json"
+    export(ROWS, pool, "sharegpt")
+    before = pool.read_bytes()
+    assert run("export", str(pool), "--format", "llama-factory", "-o", str(pool.parent)) == 2
+    assert "would overwrite the input" in capsys.readouterr().err
+    assert pool.read_bytes() == before
+    named = ["--format", "llama-factory", "--name", "other", "-o", str(pool.parent)]
+    assert run("export", str(pool), *named) == 0
+    assert pool.read_bytes() == before
+
+
+def test_a_card_replaces_no_other_readme(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pool, readme = tmp_path / "mined.jsonl", tmp_path / "README.md"
+    export(ROWS, pool, "alpaca")
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):
+        assert run("export", str(pool), "--format", "huggingface", "-o", ".") == 0
+    assert "# mined" in readme.read_text(encoding="utf-8")
+    readme.write_text("# My project")
+    capsys.readouterr()
+    assert run("export", str(pool), "--format", "huggingface", "-o", ".") == 2
+    assert "README.md: is no card that imine wrote" in capsys.readouterr().err
+    assert readme.read_text() == "# My project"
+
+
+def test_rejected_rows_are_read_in_the_way_of_the_others(tmp_path: Path) -> None:
+    pool, beside = tmp_path / "mined.jsonl", tmp_path / "mined.rejected.jsonl"
+    pool.write_text('{"q": "2 + 2?", "a": "4"}\n')
+    beside.write_text('{"q": "3 + 3?", "a": "7", "imine_reason": "above the cut"}\n')
+    mapped = ["--map", "instruction=q", "--map", "output=a", "--rejected", str(beside)]
+    out = tmp_path / "out.json"
+    assert run("export", str(pool), *mapped, "--format", "alpaca", "-o", str(out)) == 0
+    (row,) = json.loads((tmp_path / "out.rejected.json").read_text())
+    assert (row["output"], row["imine_reason"]) == ("7", "above the cut")
 
 
 def scored(tmp_path: Path) -> tuple[Path, Path, Path]:
@@ -250,7 +326,7 @@ def test_select_with_all_of_it(tmp_path: Path, capsys: pytest.CaptureFixture[str
     asked = ["--top", "6", "--quota", "source:a=4..", "--stability", "50", "--thresholds", "1.25,2.05"]
     assert run("select", str(pool), *options, *asked, "--dry-run") == 0
     said = capsys.readouterr().out
-    assert "Rows by predicted log loss:" in said
+    assert "Rows by predicted log loss alone (not counted: quotas):" in said
     assert "10 rows" in said
     assert "Stability over 50 refits (coefficients drawn from their covariance" in said
     assert sorted(p.name for p in tmp_path.iterdir()) == ["pool.jsonl", "rule.json", "scores.parquet"]
@@ -269,6 +345,49 @@ def test_select_with_all_of_it(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert "inclusion" in pl.read_parquet_schema(tmp_path / "mined.selection.parquet")
 
 
+def test_a_row_that_is_kept_now_has_no_old_reason(tmp_path: Path) -> None:
+    pool, scores, rule = scored(tmp_path)
+    out, again = tmp_path / "mined.jsonl", tmp_path / "second.jsonl"
+    options = ["--scores", str(scores), "--rule", str(rule), "--top", "2"]
+    assert run("select", str(pool), *options, "-o", str(out)) == 0
+    assert run("select", str(tmp_path / "mined.rejected.jsonl"), *options, "-o", str(again)) == 0
+    assert [row["id"] for row in json_lines(again)] == ["r17", "r16"]
+    assert [row["imine_reason"] for row in json_lines(again)] == [None, None]
+    assert all(row["imine_reason"] for row in json_lines(tmp_path / "second.rejected.jsonl"))
+
+
+def test_only_what_the_rule_needs_is_told_to_be_missing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pool, scores, rule = scored(tmp_path)
+    frame = pl.read_parquet(scores).with_columns(
+        mtld=pl.when(pl.col("id") != "r3").then("mtld"), mtld__why=pl.lit("too short"),
+        reward=pl.lit(None, dtype=pl.Float64), reward__why=pl.lit("no model"),
+    )  # fmt: skip
+    metadata = {"imine": json.dumps({"fingerprints": {"mtld": {}, "reward": {}}})}
+    frame.write_parquet(scores, metadata=metadata)
+    options = ["--scores", str(scores), "--rule", str(rule), "--top", "2", "--dry-run"]
+    assert run("select", str(pool), *options) == 0
+    said = capsys.readouterr().out
+    assert "without mtld: 1 rows, most often: too short" in said
+    assert "reward" not in said
+
+
+def test_exports_write_over_nothing_else(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pool, scores, rule = scored(tmp_path)
+    before, out = pool.read_bytes(), tmp_path / "mined.jsonl"
+    options = ["--scores", str(scores), "--rule", str(rule), "--top", "2", "-o", str(out)]
+    for target, match in (
+        (f"axolotl:{tmp_path}/mined.yaml", "mined.jsonl is written already"),
+        (f"axolotl:{tmp_path}/pool.yaml", "pool.jsonl: would overwrite the input"),
+        (f"messages:{tmp_path}/x/../mined.jsonl", "mined.jsonl is written already"),
+    ):
+        assert run("select", str(pool), *options, "--export", target) == 2
+        assert match in capsys.readouterr().err
+    assert pool.read_bytes() == before
+    assert not out.exists()
+
+
 @pytest.mark.parametrize(
     ("options", "match"),
     [
@@ -280,7 +399,9 @@ def test_select_with_all_of_it(tmp_path: Path, capsys: pytest.CaptureFixture[str
         ),
         (["--top", "1", "--runs", "runs.parquet"], "--runs is for --stability"),
         (["--top", "1", "--stability", "1"], "--stability must be at least 2"),
+        (["--top", "1", "--stability", "9", "--seed", "-1"], "Invalid value for '--seed'"),
         (["--top", "1", "--thresholds", "low"], "--thresholds takes numbers"),
+        (["--top", "1", "--thresholds", "1,nan"], "--thresholds takes finite log losses"),
         (["--top", "1", "--quota", "a"], "a quota is COLUMN:VALUE=MIN..MAX"),
         (["--top", "1", "--tokens", "9"], "got top, tokens"),
     ],

@@ -108,6 +108,40 @@ def test_budget_with_diversity_is_kept() -> None:
     assert 200 < spent <= 300
 
 
+@pytest.mark.parametrize("weight", [0.0, 0.5])
+def test_budget_with_diversity_is_spent_where_the_best_rows_are_short(weight: float) -> None:
+    rng = np.random.default_rng(3)
+    tokens = rng.integers(10, 300, 200)
+    scores = frame((tokens / 300).tolist(), output_length=tokens)
+    how = {"diversity": Diversity(weight=weight), "embeddings": unit(rng, 200, 8)}
+    chosen = select_scored(scores, make_rule(), tokens=5000, **how)  # type: ignore[arg-type]
+    plain = select_scored(scores, make_rule(), tokens=5000)
+    spent = scores.filter(pl.col("id").is_in(chosen.kept_ids))["output_length"].sum()
+    assert 5000 - tokens.max() < spent <= 5000
+    if not weight:
+        assert chosen.kept_ids == plain.kept_ids
+
+
+def test_the_cost_of_diversity_is_in_predictions_whatever_rows_are_ranked_by() -> None:
+    rng = np.random.default_rng(11)
+    scores, vectors = frame(rng.random(100).tolist()), unit(rng, 100, 8)
+    chosen = select_scored(scores, make_rule(), top=10, by="upper", diversity=Diversity(), embeddings=vectors)
+    mean = chosen.table.filter("kept")["predicted_log_loss"].mean()
+    assert any(f"Their mean prediction is {mean:.4f} instead of" in note for note in chosen.notes)
+
+
+def test_a_row_without_tokens_stands_for_no_near_duplicate() -> None:
+    vectors = np.array([[1, 0], [1, 0], [1, 0]], dtype=np.float32)
+    scores = frame([0.1, 0.2, 0.3], output_length=pl.Series([None, 5, 5]))
+    chosen = select_scored(scores, make_rule(), tokens=20, duplicates=0.9, embeddings=vectors)
+    assert chosen.kept_ids == ["r001"]
+    assert chosen.table["reason"].to_list() == [
+        "no output_length, by which the tokens are counted: the scores give no reason",
+        None,
+        "near-duplicate of r001, which ranks higher (rank 3 of 3)",
+    ]
+
+
 def test_only_the_best_of_near_duplicates() -> None:
     vectors = np.array([[1, 0], [1, 0.01], [0, 1], [1, 0.02], [0, 1]], dtype=np.float32)
     vectors /= np.linalg.norm(vectors, axis=1)[:, None]

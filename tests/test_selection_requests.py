@@ -210,6 +210,7 @@ def test_quotas_that_cannot_be_met() -> None:
         ({"top": 1, "cannot_tell": "keep"}, "need a threshold"),
         ({"threshold": 1.0, "band": -1.0}, "band must be positive"),
         ({"threshold": 1.0, "cannot_tell": "drop", "by": "upper"}, "leave cannot_tell out"),
+        ({"threshold": 1.0, "band": 0.1, "by": "upper"}, "leave band out"),
         ({"top": 1, "duplicates": 1.5}, "duplicates must be a cosine"),
         ({"threshold": 1.0, "diversity": Diversity()}, "diversity needs top, fraction or tokens"),
         ({"top": 1, "duplicates": 0.9}, "need the embeddings of the rows"),
@@ -235,6 +236,55 @@ def test_threshold_table_against_selections() -> None:
     own = select_scored(scores, make_rule(), top=3, by="upper").threshold_table([0.5, -1.0])
     assert own["kept"].to_list() == [0, sum(v is not None and v <= 0.5 for v in scores["x"])]
     assert own["mean_prediction"][0] is None
+
+
+def test_threshold_table_where_nothing_is_predicted() -> None:
+    table = select_scored(frame([None, None]), make_rule(), top=1).threshold_table()
+    assert (table.height, table.columns[:2]) == (0, ["threshold", "kept"])
+    assert threshold_table(frame([None]), make_rule(), [0.5])["kept"].to_list() == [0]
+
+
+def test_the_level_holds_for_every_interval() -> None:
+    scores = frame(np.random.default_rng(2).random(50).tolist())
+    chosen = select_scored(scores, make_rule(), top=50, level=0.5)
+    assert chosen.kept_mean is not None
+    assert chosen.kept_mean.level == 0.5
+    last = chosen.threshold_table().row(-1, named=True)
+    assert (last["low"], last["high"]) == pytest.approx((chosen.kept_mean.low, chosen.kept_mean.high))
+    wide = select_scored(scores, make_rule(), top=50).threshold_table().row(-1, named=True)
+    assert wide["high"] - wide["low"] > 2 * (last["high"] - last["low"])
+
+
+@pytest.mark.parametrize("values", [[["a"], ["b"]], [{"a": 1}, {"a": 2}], [b"a", b"b"]])
+def test_a_quota_needs_single_values(values: list[Any]) -> None:
+    scores = frame([0.1, 0.2], tags=values)
+    with pytest.raises(SelectionError, match="needs one value a row in the column tags, which holds"):
+        select_scored(scores, make_rule(), top=1, quota=Quota("tags", {"*": (None, 1)}))
+
+
+@pytest.mark.parametrize(
+    ("how", "match"),
+    [
+        ({"top": 1, "by": "upper"}, "has no covariance"),
+        ({"threshold": 1.0, "cannot_tell": "drop"}, "has no covariance"),
+        ({"top": 1, "quota": Quota("task", {"*": (None, 1)})}, "the quota needs the column task"),
+        ({"top": 1, "quota": Quota("kind", {"b": (None, 1)})}, "no row has b; there are: a"),
+        ({"tokens": 5, "token_column": "words"}, "the token budget needs the column words"),
+    ],
+)
+def test_what_cannot_be_done_is_told_before_scoring(
+    how: Any, match: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def score(*args: Any, **options: Any) -> None:
+        raise AssertionError("scored")
+
+    monkeypatch.setattr("imine.indicators.score.score", score)
+    rule = Rule(
+        name="r", intercept=Estimate(coefficient=0.0), terms=(Term(name="output_length", coefficient=1.0),)
+    )
+    data = pl.DataFrame({"id": ["a"], "instruction": ["Do."], "output": ["Done."], "kind": ["a"]})
+    with pytest.raises(SelectionError, match=match):
+        imine.select(data, rule, **how)
 
 
 def test_share_outside_the_fitted_ranges() -> None:

@@ -151,6 +151,17 @@ def test_what_has_no_stability() -> None:
         selection_stability(selection, refits=50, runs=few)
 
 
+def test_a_refit_below_whose_threshold_no_quota_holds_keeps_nothing() -> None:
+    frame = scores()
+    lowest = np.sort(predictions(frame, np.array([1.0, 0.3, -0.2])))
+    limits = Quota("source", {"*": (None, 0.5)})
+    chosen = select_scored(frame, make_rule(), threshold=float(lowest[5]), quota=limits)
+    stability = selection_stability(chosen, refits=200)
+    assert (stability.sizes == 0).any()
+    assert (stability.jaccard[stability.sizes == 0] == 0).all()
+    assert stability.sizes.max() > chosen.kept_count
+
+
 def test_inclusion_stands_in_the_table(tmp_path: Path) -> None:
     from dataclasses import replace
 

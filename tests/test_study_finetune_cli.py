@@ -129,3 +129,24 @@ def test_the_launcher_may_put_its_rank_before_the_command() -> None:
     done = CliRunner().invoke(app, ["--local_rank=0", "finetune", "--help"])
     assert done.exit_code == 0
     assert "--zero-stage" in done.stdout
+
+
+def test_auto_in_a_json_takes_the_recipes_value_everywhere() -> None:
+    from imine.study.config import FinetuneConfig
+    from imine.study.deepspeed_json import deepspeed_config, own_adamw
+
+    own = {"zero_optimization": {"stage": 2, "offload_optimizer": {"device": "auto", "pin_memory": True}}}
+    found = deepspeed_config(FinetuneConfig(zero_stage=2, offload=("optimizer",), deepspeed=own))
+    assert found["zero_optimization"]["offload_optimizer"] == {"device": "cpu", "pin_memory": True}
+    for optimizer in ({"type": "auto"}, {"params": {"lr": "auto"}}, {"type": "AdamW", "params": None}):
+        auto = FinetuneConfig(deepspeed={"optimizer": optimizer})
+        assert own_adamw(auto) == {}
+        assert "optimizer" not in deepspeed_config(auto)
+    with pytest.raises(ValueError, match=r"optimizer\.params must be an object with keys there, not \[1\]"):
+        FinetuneConfig(deepspeed={"optimizer": {"type": "AdamW", "params": [1]}})
+
+
+def test_a_seed_below_zero_is_refused(folder: Path) -> None:
+    done = invoke(folder / "data.jsonl", "-o", folder / "tuned", "--seed", "-1")
+    assert done.exit_code == 2
+    assert "Invalid value for '--seed'" in done.output

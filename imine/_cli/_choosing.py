@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 if TYPE_CHECKING:
+    from imine.rules import Rule
     from imine.selection import Diversity
 
 Top = Annotated[int | None, typer.Option("--top", help="Keep so many rows.")]
@@ -76,7 +78,7 @@ Runs = Annotated[
     Path | None,
     typer.Option("--runs", help="Runs of the rule, to draw anew for --stability; else from its covariance."),
 ]
-Seed = Annotated[int, typer.Option("--seed", help="Of the draws of --stability.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Of the draws of --stability.")]
 Exports = Annotated[
     list[str] | None,
     typer.Option(
@@ -95,8 +97,8 @@ def diversity_of(kind: str | None, weight: float, shortlist: int | None) -> Dive
     return Diversity(kind, weight, shortlist)  # type: ignore[arg-type]
 
 
-def check_stability(refits: int | None, runs: Path | None) -> None:
-    """Refuse, before any work, options of the stability that make no sense.
+def check_stability(refits: int | None, runs: Path | None, rule: Rule) -> None:
+    """Refuse, before any work, options of the stability that make no sense or that the rule cannot serve.
 
     Raises:
         SelectionError: names them.
@@ -109,6 +111,10 @@ def check_stability(refits: int | None, runs: Path | None) -> None:
         raise SelectionError(f"--stability must be at least 2; got {refits}")
     if runs is not None and not runs.is_file():
         raise SelectionError(f"{runs}: no such file; --runs takes the runs.parquet of a study")
+    if refits is not None and runs is None and rule.covariance is None:
+        raise SelectionError(
+            f"rule {rule.name!r} has no covariance: --stability needs the runs it was fitted on, --runs runs.parquet"
+        )
 
 
 def parse_thresholds(text: str) -> list[float] | None:
@@ -120,9 +126,12 @@ def parse_thresholds(text: str) -> list[float] | None:
     from imine.errors import SelectionError
 
     try:
-        return [float(part) for part in text.split(",") if part.strip()] or None
+        found = [float(part) for part in text.split(",") if part.strip()]
     except ValueError:
         raise SelectionError(f"--thresholds takes numbers parted by commas, not {text!r}") from None
+    if not all(map(math.isfinite, found)):
+        raise SelectionError(f"--thresholds takes finite log losses, not {text!r}")
+    return found or None
 
 
 def parse_exports(items: list[str] | None, output: Path, taken: Iterable[Path]) -> list[tuple[str, Path]]:
@@ -137,16 +146,17 @@ def parse_exports(items: list[str] | None, output: Path, taken: Iterable[Path]) 
         FormatError: an unknown format, a path that does not fit it, or one path twice.
     """
     from imine.errors import FormatError
-    from imine.exports import check_export, default_path
+    from imine.exports import check_export, default_path, files_of
+    from imine.records.storage import same_file, split_suffixes
 
-    wanted = []
+    wanted, written = [], list(taken)
     for item in items or ():
         name, _, path = item.partition(":")
         target = Path(path) if path else default_path(output, name)
         check_export(target, name)
+        files = files_of(target, name, split_suffixes(output)[0])
+        if twice := [file for file in files if any(same_file(file, other) for other in written)]:
+            raise FormatError(f"--export {item}: {twice[0]} is written already; name another path")
         wanted.append((name, target))
-    paths = [path for _, path in wanted]
-    twice = [path for i, path in enumerate(paths) if path in (*taken, *paths[:i])]
-    if twice:
-        raise FormatError(f"--export: {twice[0]} is written already; name another path")
+        written += files
     return wanted

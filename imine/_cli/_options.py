@@ -113,6 +113,25 @@ def check_outputs(
         check_target(output, [*inputs, *(path for path in others if path is not None)])
 
 
+def check_kept(outputs: Iterable[Path], read: Iterable[Path | None]) -> None:
+    """Refuse, before any work, to write over what is read.
+
+    Args:
+        outputs: every file that may be written.
+        read: the files that are read.
+
+    Raises:
+        FormatError: names both.
+    """
+    from imine.records.storage import same_file
+
+    inputs = [file for file in read if file is not None]
+    for output in outputs:
+        for file in inputs:
+            if same_file(output, file):
+                raise FormatError(f"{output}: would overwrite the input {file}; name another output")
+
+
 def times(stages: dict[str, float]) -> str:
     """Stages with their durations, for people."""
     return ", ".join(f"{stage} {format_seconds(seconds)}" for stage, seconds in stages.items())

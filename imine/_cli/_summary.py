@@ -57,8 +57,21 @@ def show_thresholds(selection: Selection, thresholds: Sequence[float] | None) ->
             "unknown" if row["outside_share"] is None else f"{row['outside_share']:.1%}",
         )
     Console(highlight=False, soft_wrap=True, markup=False).print(
-        "\nRows by predicted log loss:", table, sep="\n"
+        f"\nRows by predicted log loss{_without(selection)}:", table, sep="\n"
     )
+
+
+def _without(selection: Selection) -> str:
+    """What the table of thresholds leaves out of what was asked for."""
+    request = selection.decided.pool.request
+    asked = {
+        "the upper end of the interval": request.by == "upper",
+        "where it cannot be told": request.cannot_tell is not None,
+        "near-duplicates": request.duplicates is not None,
+        "quotas": request.quota is not None,
+    }
+    left_out = [what for what, there in asked.items() if there]
+    return f" alone (not counted: {', '.join(left_out)})" if left_out else ""
 
 
 def _number(value: float | None) -> str:
@@ -135,9 +148,11 @@ def _show_reasons(console: Console, selection: Selection) -> None:
     rejected = selection.total - selection.kept_count
     if rejected:
         console.print(f"Rejected {rejected:,} rows: {rejected_in_words(selection.rejected_by)}.")
-    assert selection.scores is not None
-    for name in selection.scores.indicators:
-        why = selection.scores.frame.filter(pl.col(name).is_null()).get_column(f"{name}__why", default=None)
+    decided = selection.decided
+    request = decided.pool.request
+    tokens = [request.token_column] if request.tokens is not None else []
+    for name in dict.fromkeys([*decided.rule.indicators, *tokens]):
+        why = decided.scores.filter(pl.col(name).is_null()).get_column(f"{name}__why", default=None)
         if why is not None and why.len():
             most = why.value_counts(sort=True).row(0)[0]
             console.print(f"  without {name}: {why.len():,} rows, most often: {most}")

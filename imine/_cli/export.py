@@ -22,7 +22,7 @@ def register(app: typer.Typer) -> None:
 
 def export(
     pools: options.Pools = None,
-    output: Annotated[Path, typer.Option("-o", "--output", help="File or folder to write.")] = Path(""),
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="File or folder to write.")] = None,
     format: Annotated[str, typer.Option("--format", help=f"What to write: {_TO}")] = "",
     rejected: Annotated[
         Path | None, typer.Option("--rejected", help="Rejected rows with their reasons, to write beside.")
@@ -46,34 +46,38 @@ def export(
     Example: imine export mined.jsonl --format llama-factory -o data/
     """
     from imine.errors import FormatError
-    from imine.exports import About, check_export
+    from imine.exports import About, check_export, files_of
     from imine.exports import export as export_records
     from imine.records.storage import resolve_paths, side_path, split_suffixes
     from imine.sample import sample_path
 
-    if not format or output == Path(""):
+    if not format or output is None:
         raise FormatError(f"name the format and the output: --format FORMAT -o PATH; FORMAT is {_TO}")
     check_export(output, format)
     if bool(pools) == sample:
         raise FormatError("name the files of a pool, or --sample for the bundled one")
     inputs = [sample_path()] if sample else resolve_paths(list(pools or ()))
-    if any(output.resolve() == file.resolve() for file in (*inputs, rejected) if file is not None):
-        raise FormatError(f"{output}: would overwrite an input; name another output")
-    bad_rows = side_path(output, "bad", ".jsonl")
-    records, _, _ = options.read_pools(pools, sample, input_format, map, turns, on_bad_row, bad_rows)
-    beside = None if rejected is None else _rejected(rejected, turns)
     about = About(name or split_suffixes(inputs[0])[0], license)
+    # The folder "." has no name to stand beside.
+    bad_rows = side_path(output if output.name else output / "rows", "bad", ".jsonl")
+    options.check_kept(
+        [bad_rows, *files_of(output, format, about.name, rejected=rejected is not None)], [*inputs, rejected]
+    )
+    records, _, _ = options.read_pools(pools, sample, input_format, map, turns, on_bad_row, bad_rows)
+    beside = None if rejected is None else _rejected(rejected, turns, input_format, map)
     written = export_records(records.frame, output, format, rejected=beside, about=about)
     for path in written.files:
         typer.echo(f"{path}")
     typer.echo(f"{len(records):,} rows as {format}")
 
 
-def _rejected(path: Path, turns: str) -> pl.DataFrame:
+def _rejected(path: Path, turns: str, format: str, map: list[str] | None) -> pl.DataFrame:
+    """Rejected rows, read in the way of the others: imine select writes both alike."""
     from imine.errors import FormatError
     from imine.records import read
 
-    frame = read(path, turns=turns)  # type: ignore[arg-type]
+    columns = dict(options.pair(item) for item in map or ())
+    frame = read(path, turns=turns, format=format, map=columns)  # type: ignore[arg-type]
     if "imine_reason" not in frame.columns:
         raise FormatError(f"{path}: has no column imine_reason; --rejected takes what imine select rejected")
     return frame

@@ -34,7 +34,9 @@ def finetune(
         typer.Option("--evaluate", help="A file to evaluate on, before and after. Repeatable."),
     ] = None,
     study: Annotated[Path | None, typer.Option("--study", help="Take the recipe of this study file.")] = None,
-    seed: Annotated[int, typer.Option("--seed", help="Of the order of the examples and of torch.")] = 0,
+    seed: Annotated[
+        int, typer.Option("--seed", min=0, help="Of the order of the examples and of torch.")
+    ] = 0,
     model: recipe.Model = None,
     template: recipe.Template = None,
     max_tokens: recipe.MaxTokens = None,

@@ -73,8 +73,9 @@ def select(
     Example: imine select pool.jsonl --top 5000 -o mined.jsonl
     """
     from imine._cli._summary import show_selection, show_thresholds
+    from imine.exports import files_of
     from imine.indicators.score import Scores, check_models
-    from imine.records.storage import side_path, split_suffixes
+    from imine.records.storage import resolve_paths, side_path, split_suffixes
     from imine.rules import DEFAULT_RULE, load_rule
     from imine.selection import Request, check_available, parse_quota
     from imine.selection import select as select_records
@@ -86,8 +87,8 @@ def select(
         diversity=choosing.diversity_of(diversity, diversity_weight, shortlist),
     )  # fmt: skip
     request, lines = Request(**how), choosing.parse_thresholds(thresholds)
-    choosing.check_stability(stability, runs)
     loaded = load_rule(rule or DEFAULT_RULE)
+    choosing.check_stability(stability, runs, loaded)
     given = Scores.read(scores) if scores else None
     check_available(loaded, given.frame.columns if given else ())
     settings = _settings(loaded, request, given is not None, neighbors, reference, encoder)
@@ -98,6 +99,11 @@ def select(
     reference_set = side_path(output, "reference", ".npz")
     options.check_outputs(files.values(), pools, sample, [scores, loaded.path, reference, runs])
     options.check_outputs([path for name, path in targets if path.suffix in _FILES], pools, sample, [scores])
+    inputs = resolve_paths(list(pools)) if pools else []
+    options.check_kept(
+        [file for name, path in targets for file in files_of(path, name, split_suffixes(output)[0])],
+        [*inputs, scores, loaded.path, reference, runs],
+    )
     records, progress, reading = options.read_pools(
         pools, sample, format, map, turns, on_bad_row, files["bad rows"]
     )
@@ -175,7 +181,10 @@ def _write(records: RecordSet, selection: Selection, files: dict[str, Path]) -> 
     import polars as pl
 
     assert selection.scores is not None
-    records.write(files["mined rows"], selection.kept_ids)
+    # A row that was rejected once is kept now: its old reason would be untrue.
+    kept = selection.table.filter("kept").select("id", pl.lit(None, dtype=pl.String).alias("imine_reason"))
+    stale = "imine_reason" in records.frame.columns
+    records.write(files["mined rows"], selection.kept_ids, extra=kept if stale else None)
     reasons = selection.table.filter(~pl.col("kept")).select("id", pl.col("reason").alias("imine_reason"))
     records.write(files["rejected rows"], selection.rejected_ids, extra=reasons)
     selection.write_table(files["predictions"])

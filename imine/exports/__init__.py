@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from imine.exports.exporting import FORMATS, About, Exported, check_export, default_path, export
+from imine.exports.exporting import FORMATS, About, Exported, check_export, default_path, export, files_of
 
-__all__ = ["FORMATS", "About", "Exported", "check_export", "default_path", "export"]
+__all__ = ["FORMATS", "About", "Exported", "check_export", "default_path", "export", "files_of"]

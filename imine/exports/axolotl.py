@@ -21,7 +21,7 @@ def write_axolotl(
     records: pl.DataFrame, rejected: pl.DataFrame | None, path: Path, about: About
 ) -> list[Path | None]:
     """Write ``STEM.jsonl`` of messages beside the block."""
-    rows, beside = path.with_suffix(".jsonl"), path.with_suffix(".rejected.jsonl")
+    rows, _, beside = paths(path)
     write_frame(messages(records), rows)
     if rejected is not None:
         write_frame(messages(rejected), beside)
@@ -31,6 +31,11 @@ def write_axolotl(
     ]
     replace_file(path, lambda target: target.write_text("\n".join(lines) + "\n", encoding="utf-8"))
     return [rows, path, beside if rejected is not None else None]
+
+
+def paths(path: Path) -> tuple[Path, Path, Path]:
+    """Files of the rows, the block and the rejected rows."""
+    return path.with_suffix(".jsonl"), path, path.with_suffix(".rejected.jsonl")
 
 
 def block(rows: Path) -> dict[str, Any]:

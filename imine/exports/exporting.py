@@ -9,11 +9,9 @@ from pathlib import Path
 import polars as pl
 
 from imine.errors import FormatError
+from imine.exports import axolotl, hub, llama_factory
 from imine.exports.about import About
-from imine.exports.axolotl import write_axolotl
-from imine.exports.hub import write_dataset
 from imine.exports.layouts import LAYOUTS
-from imine.exports.llama_factory import write_llama_factory
 from imine.records.storage import CONTAINER_OF_SUFFIX, side_path, split_suffixes
 from imine.records.writing import write_frame
 
@@ -114,6 +112,8 @@ def check_export(path: Path, format: str) -> None:
             raise FormatError(f"{path}: the block for axolotl goes into a file ending in .yaml")
     elif path.exists() and not path.is_dir():
         raise FormatError(f"{path}: {format} needs a folder, and this is a file")
+    elif format == "huggingface":
+        hub.check_card(path)
 
 
 def default_path(output: Path, format: str) -> Path:
@@ -126,6 +126,30 @@ def default_path(output: Path, format: str) -> Path:
         'out/mined.huggingface'
     """
     return side_path(output, format, _ENDINGS.get(format, ""))
+
+
+def files_of(path: Path, format: str, name: str = "", *, rejected: bool = True) -> tuple[Path, ...]:
+    """The files that an export replaces, but for the descriptions of llama-factory, to which an entry is added.
+
+    Args:
+        path, format: as for :func:`export`.
+        name: of the data set; by default that of the path.
+        rejected: whether rejected rows are written too.
+
+    Examples:
+        >>> [file.as_posix() for file in files_of(Path("mined.yaml"), "axolotl")]
+        ['mined.jsonl', 'mined.yaml', 'mined.rejected.jsonl']
+    """
+    if format == "axolotl":
+        first, *more, last = axolotl.paths(path)
+    elif format == "huggingface":
+        first, *more, last = hub.paths(path)
+    elif format == "llama-factory":
+        first, _, last = llama_factory.paths(path, name or _stem(path, format))
+        more = []
+    else:
+        first, more, last = path, [], side_path(path, "rejected")
+    return (first, *more, last) if rejected else (first, *more)
 
 
 def _stem(path: Path, format: str) -> str:
@@ -147,7 +171,7 @@ def _single(format: str) -> Callable[..., list[Path | None]]:
 
 _WRITERS: dict[str, Callable[..., list[Path | None]]] = {
     **{name: _single(name) for name in LAYOUTS},
-    "huggingface": write_dataset,
-    "llama-factory": write_llama_factory,
-    "axolotl": write_axolotl,
+    "huggingface": hub.write_dataset,
+    "llama-factory": llama_factory.write_llama_factory,
+    "axolotl": axolotl.write_axolotl,
 }

@@ -11,6 +11,7 @@ from typing import Any
 
 import polars as pl
 
+from imine.errors import FormatError
 from imine.exports.about import About
 from imine.exports.layouts import everything
 from imine.exports.yaml_text import yaml_lines
@@ -18,6 +19,8 @@ from imine.files import replace_file
 from imine.records.writing import write_frame
 
 ROWS, REJECTED = Path("data/train-00000-of-00001.parquet"), Path("rejected/train-00000-of-00001.parquet")
+
+_OURS = "rows of instruction data, chosen with imine"
 
 _SIZES = (
     (10**3, "n<1K"),
@@ -32,7 +35,7 @@ def write_dataset(
     records: pl.DataFrame, rejected: pl.DataFrame | None, folder: Path, about: About
 ) -> list[Path | None]:
     """Write the rows, the rejected ones as a configuration of their own, and the card, ``README.md``."""
-    rows, beside, readme = folder / ROWS, folder / REJECTED, folder / "README.md"
+    rows, readme, beside = paths(folder)
     frame = everything(records)
     write_frame(frame, rows)
     if rejected is not None:
@@ -40,6 +43,24 @@ def write_dataset(
     text = card(frame, None if rejected is None else rejected.height, about)
     replace_file(readme, lambda path: path.write_text(text, encoding="utf-8"))
     return [rows, readme, beside if rejected is not None else None]
+
+
+def paths(folder: Path) -> tuple[Path, Path, Path]:
+    """Files of the rows, the card and the rejected rows."""
+    return folder / ROWS, folder / "README.md", folder / REJECTED
+
+
+def check_card(folder: Path) -> None:
+    """Refuse to write the card over a README.md of something else.
+
+    Raises:
+        FormatError: the file is there, and no export of imine wrote it.
+    """
+    readme = folder / "README.md"
+    if readme.is_file() and _OURS not in readme.read_text(encoding="utf-8", errors="replace"):
+        raise FormatError(
+            f"{readme}: is no card that imine wrote, and the export would replace it; name another folder"
+        )
 
 
 def card(frame: pl.DataFrame, rejected: int | None, about: About) -> str:
@@ -58,8 +79,7 @@ def card(frame: pl.DataFrame, rejected: int | None, about: About) -> str:
     columns = "\n".join(f"| `{name}` | {dtype} |" for name, dtype in frame.schema.items())
     parts = [
         f"---\n{front}\n---\n\n# {about.name}",
-        f"{frame.height:,} rows of instruction data, chosen with imine. `messages` holds each row as a conversation of "
-        "one exchange.",
+        f"{frame.height:,} {_OURS}. `messages` holds each row as a conversation of one exchange.",
         "\n".join(f"- {line}" for line in about.lines),
         f"| column | type (polars) |\n|---|---|\n{columns}",
     ]

@@ -31,15 +31,19 @@ def write_llama_factory(
     """
     if Path(about.name).name != about.name:
         raise FormatError(f"the name of the data set {about.name!r} becomes a file's name: leave / away")
-    info = folder / INFO
+    rows, info, beside = paths(folder, about.name)
     known = _known(info)
-    rows, beside = folder / f"{about.name}.json", folder / f"{about.name}.rejected.json"
     write_frame(alpaca(records), rows)
     if rejected is not None:
         write_frame(alpaca(rejected), beside)
     text = json.dumps(known | {about.name: entry(rows.name)}, indent=2, ensure_ascii=False) + "\n"
     replace_file(info, lambda path: path.write_text(text, encoding="utf-8"))
     return [rows, info, beside if rejected is not None else None]
+
+
+def paths(folder: Path, name: str) -> tuple[Path, Path, Path]:
+    """Files of the rows, the descriptions and the rejected rows."""
+    return folder / f"{name}.json", folder / INFO, folder / f"{name}.rejected.json"
 
 
 def entry(file_name: str) -> dict[str, Any]:

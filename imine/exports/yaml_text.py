@@ -9,6 +9,7 @@ from typing import Any
 
 # Text that no reader of YAML takes for anything else. Everything else is written as JSON, which YAML holds.
 _PLAIN = re.compile(r"^[A-Za-z][A-Za-z0-9_./-]*$")
+_NOT_PRINTABLE = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 _WORDS = {"true", "false", "null", "yes", "no", "on", "off", "y", "n"}
 
 
@@ -49,4 +50,6 @@ def _items(items: Sequence[Any], indent: str) -> list[str]:
 def _text(value: Any) -> str:
     if isinstance(value, str) and _PLAIN.match(value) and value.lower() not in _WORDS:
         return value
-    return json.dumps(value, ensure_ascii=True)
+    # Not in ASCII: JSON writes a character beyond 16 bits as two halves, which YAML does not join.
+    text = json.dumps(value, ensure_ascii=False)
+    return _NOT_PRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)

@@ -164,11 +164,12 @@ def check_target(path: Path, inputs: Sequence[Path]) -> None:
     if not os.access(folder, os.W_OK | os.X_OK):
         raise FormatError(f"{path}: the folder {folder} cannot be written to; name another output")
     for file in inputs:
-        if _same_file(path, file):
+        if same_file(path, file):
             raise FormatError(f"{path}: would overwrite the input {file}; name another output")
 
 
-def _same_file(a: Path, b: Path) -> bool:
+def same_file(a: Path, b: Path) -> bool:
+    """Whether two paths are one file, or would be if they were written."""
     # Hard links and file systems that ignore case have several real names for one file.
     return a.resolve() == b.resolve() or (a.exists() and b.exists() and a.samefile(b))
 

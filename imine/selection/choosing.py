@@ -79,8 +79,9 @@ def choose(ranking: Ranking, pool: Pool) -> Choice:
     """
     codes = np.where(np.isnan(ranking.predicted), np.uint8(Code.UNSCORED), np.uint8(Code.ABOVE))
     rows = ranking.rows
-    rows = _collapse(rows, pool, codes)
+    # A row that cannot be chosen stands for no other.
     rows = _with_tokens(rows, pool, codes)
+    rows = _collapse(rows, pool, codes)
     if pool.request.threshold is not None:
         return _below_threshold(rows, ranking, pool, codes)
     if pool.request.diversity is not None:
@@ -270,8 +271,8 @@ def _diverse(rows: Rows, ranking: Ranking, pool: Pool, codes: npt.NDArray[np.uin
 def _wanted(rows: Rows, pool: Pool) -> int:
     if pool.tokens is None:
         return pool.request.count(len(rows))
-    mean = max(1.0, float(pool.tokens[rows].mean()))
-    return max(1, min(len(rows), int((pool.request.tokens or 0) / mean)))
+    # As many as the budget holds of the best rows, which may be shorter or longer than others.
+    return max(1, int(np.count_nonzero(np.cumsum(pool.tokens[rows]) <= float(pool.request.tokens or 0))))
 
 
 def _allowed(rows: Rows, listed: int, count: int, pool: Pool) -> tuple[Rows, Allowed]:

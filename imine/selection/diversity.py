@@ -132,7 +132,8 @@ def choose_diverse(
         predicted: what they are ranked by, ascending, shape (rows,).
         diversity: the trade-off.
         count: rows to choose; also what the mean quality is over.
-        fits: whether a row still fits, asked once it is the best; the choice ends at the first that does not.
+        fits: whether a row still fits, asked once it is the best; the choice ends at the first that does not, and
+            ``count`` is then no limit.
         allowed: limits by group.
 
     Examples:
@@ -147,7 +148,7 @@ def choose_diverse(
     gains = kind(likeness, quality, diversity.weight, count)
     chosen: list[int] = []
     open_ = np.ones(len(predicted), dtype=bool)
-    for _ in range(min(count, len(predicted))):
+    for _ in range(len(predicted) if fits else min(count, len(predicted))):
         row = gains.best(open_ & allowed.mask() if allowed else open_)
         if row is None or (fits is not None and not fits(row)):
             break

@@ -13,9 +13,11 @@ from imine.columns import find_column
 from imine.errors import IndicatorUnavailableError, SelectionError
 from imine.rules import Rule, load_rule
 from imine.selection.checks import Mismatch, check_columns, check_made, check_planned, unchecked_notes
+from imine.selection.intervals import require_covariance
+from imine.selection.quotas import bounds_of, group_rows
 from imine.selection.requests import TOKENS, Request, RequestOptions
 from imine.selection.result import Selection
-from imine.selection.selector import Vectors, select_scored
+from imine.selection.selector import Vectors, column_of, select_scored
 
 if TYPE_CHECKING:
     from imine.indicators.score import Scores
@@ -73,6 +75,7 @@ def select(
     scores = None if scores is None else _as_scores(scores)
     check_available(rule, () if scores is None else scores.frame.columns)
     _check_records(data)
+    _check_request(data, rule, request, scores)
     mismatch = Mismatch()
     if request.needs_embeddings and embeddings is None:
         settings = _settings(rule, settings)
@@ -94,6 +97,18 @@ def select(
         fingerprints={n: f for n, f in scores.fingerprints.items() if n in rule.indicators},
         notes=(*mismatch.notes, *unchecked_notes(rule), *join_notes, *selection.notes),
     )
+
+
+def _check_request(data: pl.DataFrame, rule: Rule, request: Request, scores: Scores | None) -> None:
+    """Refuse, before any scoring, what the rule or the columns cannot give."""
+    if request.needs_intervals:
+        require_covariance(rule)
+    scored = [*rule.indicators, TOKENS] if scores is None else scores.frame.columns
+    if request.tokens is not None and request.token_column not in scored:
+        column_of(data, request.token_column, "the token budget")
+    quota = request.quota
+    if quota is not None and quota.column not in scored:
+        bounds_of(quota, group_rows(column_of(data, quota.column, "the quota")).names)
 
 
 def _further(request: Request) -> list[str]:

@@ -40,11 +40,7 @@ def half_widths(
         >>> half_widths(pl.DataFrame({"mtld": [1.0, None]}), rule).round(4).tolist()
         [0.4172, nan]
     """
-    if rule.covariance is None:
-        raise SelectionError(
-            f"rule {rule.name!r} has no covariance, so its predictions have no intervals: "
-            "rank by the prediction, or use a fitted rule (imine fit)"
-        )
+    require_covariance(rule)
     everywhere = np.arange(scores.height) if rows is None else rows
     columns = [values_of(scores, name) for name in rule.indicators]
     widths = np.empty(len(everywhere))
@@ -52,6 +48,19 @@ def half_widths(
         part = everywhere[start : start + _BLOCK]
         widths[start : start + _BLOCK] = _half(rule, [c[part] for c in columns], level or rule.level)
     return widths
+
+
+def require_covariance(rule: Rule) -> None:
+    """Refuse a rule without intervals.
+
+    Raises:
+        SelectionError: the rule has no covariance.
+    """
+    if rule.covariance is None:
+        raise SelectionError(
+            f"rule {rule.name!r} has no covariance, so its predictions have no intervals: "
+            "rank by the prediction, or use a fitted rule (imine fit)"
+        )
 
 
 def _half(rule: Rule, columns: list[Array], level: float) -> Array:

@@ -94,7 +94,7 @@ def _quota(decided: Decided) -> list[str]:
 
 def _diversity(decided: Decided) -> list[str]:
     """What the diversity cost, beside the same request without it."""
-    choice, pool, key = decided.choice, decided.pool, decided.ranking.key
+    choice, pool, predicted = decided.choice, decided.pool, decided.ranking.predicted
     if (
         choice.picks is None
         or choice.shortlist is None
@@ -103,7 +103,7 @@ def _diversity(decided: Decided) -> list[str]:
     ):
         return []
     plain = choose(decided.ranking, without_diversity(pool))
-    ours, theirs = (float(key[c.kept].mean()) for c in (choice, plain))
+    ours, theirs = (float(predicted[c.kept].mean()) for c in (choice, plain))
     vectors = pool.vectors
     shared = int((choice.kept & plain.kept).sum())
     chosen = np.flatnonzero(plain.kept)

@@ -146,11 +146,19 @@ class Groups:
 def group_rows(column: pl.Series) -> Groups:
     """The groups of a column.
 
+    Raises:
+        SelectionError: the column holds lists or the like, which are no values of a quota.
+
     Examples:
         >>> groups = group_rows(pl.Series(["b", None, "a", "b"]))
         >>> groups.names, groups.codes.tolist()
         (('a', 'b', '(none)'), [1, 2, 0, 1])
     """
+    if column.dtype.is_nested() or column.dtype in (pl.Binary, pl.Object):
+        raise SelectionError(
+            f"the quota needs one value a row in the column {column.name}, which holds {column.dtype}: name another "
+            "column, or make one of single values"
+        )
     text = column.cast(pl.String)
     values = text.drop_nulls().unique().sort()
     names = [*values, *([NO_VALUE] if text.null_count() else [])]

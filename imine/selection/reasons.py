@@ -116,7 +116,10 @@ def _cannot_tell(decided: Decided, rows: Rows) -> pl.Expr:
 def _duplicate(decided: Decided, rows: Rows) -> pl.Expr:
     alike = decided.pool.alike
     assert alike is not None
-    best = representatives(decided.ranking.rows, alike)[alike[rows]]
+    ranked, tokens = decided.ranking.rows, decided.pool.tokens
+    best = representatives(ranked if tokens is None else ranked[~np.isnan(tokens[ranked])], alike)[
+        alike[rows]
+    ]
     # Rows without a prediction have another reason, and perhaps no better row.
     ids = decided.scores["id"].cast(pl.String)[np.maximum(best, 0)]
     return pl.format("near-duplicate of {}, which ranks higher {}", pl.lit(ids), _place(decided))

@@ -105,6 +105,11 @@ class Request:
                 "by='upper' keeps only rows whose whole interval is below the threshold: "
                 "leave cannot_tell out, or rank by the prediction"
             )
+        if self.band is not None and self.by == "upper":
+            raise SelectionError(
+                "by='upper' drops rows by their intervals, not by a band round the threshold: leave band out, or rank "
+                "by the prediction"
+            )
         if self.band is not None and not 0.0 < self.band < math.inf:
             raise SelectionError(f"band must be positive and finite; got {self.band}")
         if self.level is not None and not 0.0 < self.level < 1.0:
@@ -117,6 +122,11 @@ class Request:
             )
         if self.diversity is not None and self.tokens is not None and self.quota is not None:
             raise SelectionError("diversity with a token budget knows no quota: give top or fraction")
+
+    @property
+    def needs_intervals(self) -> bool:
+        """Whether the decision is by intervals of the rows."""
+        return self.by == "upper" or (self.cannot_tell is not None and self.band is None)
 
     @property
     def needs_embeddings(self) -> bool:

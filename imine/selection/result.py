@@ -121,8 +121,14 @@ class Selection:
         return self.records[self._rows(kept=False)].with_columns(reasons)
 
     def threshold_table(self, thresholds: Sequence[float] | None = None) -> pl.DataFrame:
-        """How many rows each threshold would keep, see :func:`imine.selection.threshold_table`."""
-        return threshold_rows(self.decided.scores, self.decided.rule, self.decided.ranking, thresholds)
+        """How many rows each threshold of the prediction alone would keep, see :func:`imine.selection.threshold_table`.
+
+        The upper end of intervals, a band, quotas and near-duplicates are not counted; intervals are at the
+        selection's level.
+        """
+        decided = self.decided
+        level = decided.pool.request.level
+        return threshold_rows(decided.scores, decided.rule, decided.ranking, thresholds, level)
 
     def write_table(self, path: str | Path) -> None:
         """Write :attr:`table` as parquet, whole or not at all, in parts: the whole table is never in memory.

@@ -107,7 +107,7 @@ def _columns(scores: pl.DataFrame, rule: Rule, request: Request) -> list[str]:
 def _pool(scores: pl.DataFrame, request: Request, half: Array | None, vectors: Vectors | None) -> Pool:
     groups = bounds = None
     if request.quota is not None:
-        groups = group_rows(_column(scores, request.quota.column, "the quota"))
+        groups = group_rows(column_of(scores, request.quota.column, "the quota"))
         bounds = bounds_of(request.quota, groups.names)
     if request.needs_embeddings:
         vectors = _check_vectors(scores, vectors)
@@ -122,7 +122,12 @@ def _pool(scores: pl.DataFrame, request: Request, half: Array | None, vectors: V
     )
 
 
-def _column(scores: pl.DataFrame, name: str, what: str) -> pl.Series:
+def column_of(scores: pl.DataFrame, name: str, what: str) -> pl.Series:
+    """A column that something needs.
+
+    Raises:
+        SelectionError: it is not there; names what needs it.
+    """
     if name not in scores.columns:
         raise SelectionError(f"{what} needs the column {name}; there are: {', '.join(scores.columns)}")
     return scores[name]
@@ -131,7 +136,7 @@ def _column(scores: pl.DataFrame, name: str, what: str) -> pl.Series:
 def _tokens(scores: pl.DataFrame, request: Request) -> Array | None:
     if request.tokens is None:
         return None
-    column = _column(scores, request.token_column, "the token budget")
+    column = column_of(scores, request.token_column, "the token budget")
     if not column.dtype.is_numeric():
         raise SelectionError(f"the token budget needs numbers in {request.token_column}; got {column.dtype}")
     tokens = values_of(scores, request.token_column)
@@ -198,5 +203,6 @@ def _means(decided: Decided) -> tuple[MeanPrediction | None, MeanPrediction | No
         for rows, mean in zip((kept, usable), means, strict=True):
             if rows.any():
                 mean[name] = mean_of(values, rows)
-    kept_mean, all_mean = (decided.rule.predict_mean(m) if m else None for m in means)
+    level = decided.pool.request.level
+    kept_mean, all_mean = (decided.rule.predict_mean(m, level=level) if m else None for m in means)
     return kept_mean, all_mean

@@ -226,7 +226,13 @@ def _whole_choice(decided: Decided, rows: Rows, half: Array | None) -> Pick:
 
     def pick(predicted: Array) -> Bools:
         key = predicted + half if pool.request.by == "upper" and half is not None else predicted
-        return choose(rank(ids, predicted, key), part).kept
+        try:
+            return choose(rank(ids, predicted, key), part).kept
+        except SelectionError:
+            if pool.request.threshold is None:
+                raise
+            # Of the few rows that this refit puts below the threshold no set meets the shares of the quota.
+            return np.zeros(len(rows), dtype=bool)
 
     return pick
 

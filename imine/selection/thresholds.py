@@ -50,9 +50,13 @@ def threshold_table(
 
 
 def threshold_rows(
-    scores: pl.DataFrame, rule: Rule, ranking: Ranking, thresholds: Sequence[float] | None
+    scores: pl.DataFrame,
+    rule: Rule,
+    ranking: Ranking,
+    thresholds: Sequence[float] | None,
+    level: float | None = None,
 ) -> pl.DataFrame:
-    """As :func:`threshold_table`, for rows that are ranked by anything."""
+    """As :func:`threshold_table`, for rows that are ranked by anything; ``level`` is that of the intervals."""
     rows = ranking.rows
     if ranking.key is not ranking.predicted:
         rows = rank(scores["id"], ranking.predicted, ranking.predicted).rows
@@ -64,7 +68,8 @@ def threshold_rows(
     outside_counts = np.concatenate([[0], np.cumsum(np.any(outside, axis=0))])[counts] if outside else None
     lines = []
     for i, (limit, count) in enumerate(zip(limits.tolist(), counts.tolist(), strict=True)):
-        mean = rule.predict_mean({name: float(m[i]) for name, m in means.items()}) if count else None
+        at = {name: float(m[i]) for name, m in means.items()}
+        mean = rule.predict_mean(at, level=level) if count else None
         lines.append(
             {
                 "threshold": limit,
@@ -97,7 +102,7 @@ def _limits(ordered: Array, thresholds: Sequence[float] | None) -> Array:
 
 def _means(values: Array, counts: Rows) -> Array:
     """Mean of the first rows, for each count; not a number for none."""
-    starts = np.concatenate([[0], counts[:-1]])
+    starts = np.concatenate([[0], counts])[: len(counts)].astype(np.int64)
     sums = [values[a:b].sum() for a, b in zip(starts, counts, strict=True)]
     with np.errstate(invalid="ignore"):
         return np.cumsum(sums) / np.where(counts, counts, np.nan)

@@ -51,7 +51,7 @@ def deepspeed_config(settings: FinetuneConfig) -> dict[str, Any]:
     optimizer = own.pop("optimizer", None)
     if optimizer is not None and own_adamw(settings) is None:
         rates = {"lr": settings.learning_rate, "weight_decay": settings.weight_decay}
-        own["optimizer"] = optimizer | {"params": optimizer.get("params", {}) | rates}
+        own["optimizer"] = optimizer | {"params": _params(optimizer) | rates}
     zero = {
         "stage": settings.zero_stage,
         "overlap_comm": False,
@@ -70,8 +70,17 @@ def deepspeed_config(settings: FinetuneConfig) -> dict[str, Any]:
         "gradient_accumulation_steps": 1,
         "gradient_clipping": settings.clip,
         "bf16": own.get("bf16", {}) | {"enabled": bf16_weights(settings)},
-        "zero_optimization": zero | own.get("zero_optimization", {}),
+        "zero_optimization": _under(zero, own.get("zero_optimization", {})),
     }
+
+
+def _under(recipe: dict[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """The recipe's values where the user's object has none, in objects within as well."""
+    merged = dict(recipe)
+    for key, value in own.items():
+        inner = recipe.get(key)
+        merged[key] = inner | value if isinstance(inner, dict) and isinstance(value, dict) else value
+    return merged
 
 
 def zero_stage(settings: FinetuneConfig) -> int:
@@ -102,11 +111,17 @@ def own_adamw(settings: FinetuneConfig) -> dict[str, Any] | None:
     optimizer = (settings.deepspeed or {}).get("optimizer")
     if optimizer is None:
         return {}
-    if str(optimizer.get("type")).lower() != "adamw":
+    if str(optimizer.get("type", AUTO)).lower() not in ("adamw", AUTO):
         return None
-    params = _without_auto(optimizer.get("params", {}))
+    params = _params(optimizer)
     found: dict[str, Any] = {"betas": tuple(params["betas"])} if "betas" in params else {}
     return found | ({"eps": params["eps"]} if "eps" in params else {})
+
+
+def _params(section: Mapping[str, Any]) -> dict[str, Any]:
+    """What an optimizer or a scheduler is told, less what is left to the recipe."""
+    given = section.get("params")
+    return _without_auto(given) if isinstance(given, dict) else {}
 
 
 def _without_auto(value: Any) -> Any:
@@ -132,6 +147,9 @@ def conflicts(settings: FinetuneConfig) -> list[str]:
     own = settings.deepspeed or {}
     if wrong := [key for key in _SECTIONS if not isinstance(own.get(key, {}), dict)]:
         return [f"{wrong[0]} must be an object with keys there, not {json.dumps(own[wrong[0]])}"]
+    for key in ("optimizer.params", "scheduler.params"):
+        if not isinstance(found := _look(own, key) or {}, dict) and found != AUTO:
+            return [f"{key} must be an object with keys there, not {json.dumps(found)}"]
     lines = [
         f"{key} is {json.dumps(_look(own, key))} there and {name} is {json.dumps(wanted)} in the recipe"
         for key, name, wanted in _agreements(settings)
@@ -160,12 +178,12 @@ def _misplaced(own: Mapping[str, Any], settings: FinetuneConfig) -> Iterator[str
         if own.get(key, AUTO) != AUTO:
             yield f"{key} is {own[key]} there, but micro_tokens = {settings.micro_tokens} cuts micro-batches"
     if own_adamw(settings) is not None:
-        for key in sorted({*_without_auto(_look(own, "optimizer.params") or {})} - _ADAMW):
+        for key in sorted({*_params(own.get("optimizer", {}))} - _ADAMW):
             yield f"optimizer.params.{key} stands there, but AdamW takes lr, betas, eps and weight_decay here"
     if scheduler := own.get("scheduler"):
         kind, warmup = scheduler.get("type"), settings.warmup
         same = _SCHEDULERS.get(kind) == settings.schedule or kind == AUTO
-        if not same or _without_auto(scheduler.get("params", {})):
+        if not same or _params(scheduler):
             yield (
                 f"scheduler is {json.dumps(scheduler)} there, but schedule is {settings.schedule!r} and warmup is "
                 f"{warmup} in the recipe"
