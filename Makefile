@@ -23,7 +23,7 @@ $(STAMP): pyproject.toml constraints.txt
 		(echo "imine needs Python 3.11 or newer; name one: make PYTHON=python3.12 ..." && exit 1)
 	@$(BIN)/python -c "import sys, pip; sys.exit(sys.version_info < (3, 11))" 2>/dev/null || \
 		$(PYTHON) -m venv --clear $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[train,dev]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[train,search,flaml,report,dev]"
 	@touch $(STAMP)
 
 demo: $(STAMP)

@@ -138,8 +138,7 @@ def test_a_small_lattice_is_used_up_and_the_search_ends(name: StrategyName) -> N
 def test_a_missing_package_is_named(
     monkeypatch: pytest.MonkeyPatch, name: StrategyName, package: str, line: str
 ) -> None:
-    real = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda n, *a: None if n == package else real(n, *a))
+    monkeypatch.setattr(importlib.util, "find_spec", lambda n, *a: None if n == package else object())
     with pytest.raises(MissingExtraError, match=f"the strategy {name}: {package} not installed.*{line}"):
         check_strategy(name)
     check_strategy("grid")
