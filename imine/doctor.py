@@ -21,7 +21,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "flaml": ("flaml",),
     "neighbors": ("pynndescent", "faiss-cpu"),
     "ray": ("ray",),
-    "report": ("jinja2", "plotly"),
+    "report": ("jinja2",),
     "bench": ("pytest-benchmark",),
 }
 """Packages of each extra, as their distributions are named."""

@@ -16,6 +16,10 @@ class FormatError(ImineError):
     """The format of a file could not be told, or an override does not fit it."""
 
 
+class NoRecordsError(FormatError):
+    """The files that were read hold no row, good or bad."""
+
+
 class BadRowError(ImineError):
     """A row could not be read; the message names file, line and reason."""
 

@@ -34,7 +34,7 @@ def test_a_missing_package_is_named_with_its_install_line(monkeypatch: pytest.Mo
     assert found["models"] == Finding(
         "extra", "models", False, 'gguf not installed: pip install "imine[models]"'
     )
-    assert found["report"] == Finding("extra", "report", True, "jinja2 1.0, plotly 1.0")
+    assert found["report"] == Finding("extra", "report", True, "jinja2 1.0")
 
 
 def test_models_and_indicators_that_are_not_here_say_what_to_do(own_cache: Path) -> None:

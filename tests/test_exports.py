@@ -12,7 +12,7 @@ import pytest
 import imine
 from imine.__main__ import main
 from imine.errors import FormatError
-from imine.exports import FORMATS, About, export
+from imine.exports import FORMATS, About, default_path, export
 from imine.exports.yaml_text import yaml_lines
 
 yaml = pytest.importorskip("yaml", reason="PyYAML reads what was written")
@@ -416,3 +416,36 @@ def test_faults_are_told_before_any_work(
     )
     assert match in capsys.readouterr().err
     assert not out.exists()
+
+
+@pytest.mark.parametrize("name", ["none.jsonl", "none.parquet"])
+def test_a_selection_that_rejected_nothing_exports(tmp_path: Path, name: str) -> None:
+    pool, beside, out = tmp_path / "mined.jsonl", tmp_path / name, tmp_path / "out.json"
+    pool.write_text('{"instruction": "2 + 2?", "output": "4"}\n')
+    imine.write(pl.DataFrame(schema={"instruction": pl.String, "output": pl.String}), beside)
+    assert run("export", str(pool), "--rejected", str(beside), "--format", "alpaca", "-o", str(out)) == 0
+    assert json.loads((tmp_path / "out.rejected.json").read_text()) == []
+
+
+def test_rejected_rows_that_cannot_be_read_stay_an_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pool, beside, out = tmp_path / "mined.jsonl", tmp_path / "bad.jsonl", tmp_path / "out.json"
+    pool.write_text('{"instruction": "2 + 2?", "output": "4"}\n')
+    beside.write_text('{"instruction": 1}\n')
+    assert run("export", str(pool), "--rejected", str(beside), "--format", "alpaca", "-o", str(out)) == 2
+    assert "bad.jsonl" in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_rejected_rows_of_an_earlier_export_do_not_stay(tmp_path: Path) -> None:
+    export(ROWS, tmp_path / "hub", "huggingface", rejected=REJECTED)
+    assert (tmp_path / "hub" / "rejected").exists()
+    written = export(ROWS, tmp_path / "hub", "huggingface")
+    found = {path for path in (tmp_path / "hub").rglob("*") if path.is_file()}
+    assert found == set(written.files)
+
+
+def test_the_default_path_of_parquet_is_never_the_mined_rows() -> None:
+    assert default_path(Path("mined.parquet"), "parquet") == Path("mined.export.parquet")
+    assert default_path(Path("mined.json.gz"), "parquet") == Path("mined.parquet")

@@ -73,11 +73,16 @@ def export(
 
 def _rejected(path: Path, turns: str, format: str, map: list[str] | None) -> pl.DataFrame:
     """Rejected rows, read in the way of the others: imine select writes both alike."""
-    from imine.errors import FormatError
+    import polars as pl
+
+    from imine.errors import FormatError, NoRecordsError
     from imine.records import read
 
     columns = dict(options.pair(item) for item in map or ())
-    frame = read(path, turns=turns, format=format, map=columns)  # type: ignore[arg-type]
+    try:
+        frame = read(path, turns=turns, format=format, map=columns)  # type: ignore[arg-type]
+    except NoRecordsError:  # the selection rejected none
+        return pl.DataFrame(schema=dict.fromkeys(("instruction", "output", "imine_reason"), pl.String))
     if "imine_reason" not in frame.columns:
         raise FormatError(f"{path}: has no column imine_reason; --rejected takes what imine select rejected")
     return frame

@@ -124,7 +124,12 @@ def default_path(output: Path, format: str) -> Path:
         'out/mined.alpaca.json'
         >>> default_path(Path("out/mined.jsonl"), "huggingface").as_posix()
         'out/mined.huggingface'
+        >>> default_path(Path("out/mined.jsonl"), "parquet").as_posix()
+        'out/mined.parquet'
     """
+    if format == "parquet":  # the suffix says the format; only mined rows that end in it too need a word more
+        plain = side_path(output, "parquet", "")
+        return plain if plain != output else side_path(output, "export")
     return side_path(output, format, _ENDINGS.get(format, ""))
 
 

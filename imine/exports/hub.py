@@ -34,7 +34,10 @@ _SIZES = (
 def write_dataset(
     records: pl.DataFrame, rejected: pl.DataFrame | None, folder: Path, about: About
 ) -> list[Path | None]:
-    """Write the rows, the rejected ones as a configuration of their own, and the card, ``README.md``."""
+    """Write the rows, the rejected ones as a configuration of their own, and the card, ``README.md``.
+
+    Where there are none, those of an earlier export into the folder are deleted: the card no longer tells of them.
+    """
     rows, readme, beside = paths(folder)
     frame = everything(records)
     write_frame(frame, rows)
@@ -42,6 +45,8 @@ def write_dataset(
         write_frame(everything(rejected), beside)
     text = card(frame, None if rejected is None else rejected.height, about)
     replace_file(readme, lambda path: path.write_text(text, encoding="utf-8"))
+    if rejected is None:
+        beside.unlink(missing_ok=True)
     return [rows, readme, beside if rejected is not None else None]
 
 

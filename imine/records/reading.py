@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from imine.errors import BadRowError, FormatError
+from imine.errors import BadRowError, FormatError, NoRecordsError
 from imine.progress import Progress, SilentProgress
 from imine.records.assembling import ReadFile, assemble
 from imine.records.containers import load_table
@@ -81,7 +81,8 @@ def _nothing_left(files: Sequence[ReadFile], bad: Sequence[BadRow]) -> FormatErr
     if empty:
         more = f" and {len(empty) - _NAMED_AT_MOST:,} more" if len(empty) > _NAMED_AT_MOST else ""
         reasons.append(f"no row in {', '.join(empty[:_NAMED_AT_MOST])}{more}")
-    return FormatError(
+    error = FormatError if bad else NoRecordsError
+    return error(
         f"no record left of the files to read: {'; '.join(reasons)}. Mend them, name others, or say how to "
         "read them: --format, --map (Python: format=, map=)"
     )
