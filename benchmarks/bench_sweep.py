@@ -20,8 +20,8 @@ from imine.errors import ModelNotFoundError
 from imine.indicators.devices import find_devices
 from imine.indicators.templates import TEMPLATES, encode_examples
 from imine.study.base_model import NamedModel
-from imine.study.config import FinetuneConfig
 from imine.study.ledger import Ledger, read_ledger
+from imine.study.recipe import FinetuneConfig
 from imine.study.sweep import Job, run_jobs
 from imine.study.trial import Trainer
 

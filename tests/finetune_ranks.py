@@ -12,10 +12,10 @@ from typing import Any
 
 import polars as pl
 
-from imine.study.config import FinetuneConfig
 from imine.study.evaluate import evaluate
 from imine.study.finetune import finetune_records, finetuned, launched_ranks
 from imine.study.finetune.ranks import leave_group
+from imine.study.recipe import FinetuneConfig
 from tests.plain_finetune import PAD, SETTINGS, examples, tiny_model
 from tests.tiny import TEXT, save_llama
 

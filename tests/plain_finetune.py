@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from imine.indicators.templates import EncodedExample
-from imine.study.config import FinetuneConfig
 from imine.study.finetune import learning_rate_factor, step_batches
+from imine.study.recipe import FinetuneConfig
 
 PAD = 0
 

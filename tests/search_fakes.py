@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from imine.search.candidates import Candidates
-from imine.study.config import FinetuneConfig
 from imine.study.design import rows_sha256
+from imine.study.recipe import FinetuneConfig
 from imine.study.trial import Trainer
 
 Curve = Callable[[float], float]

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from imine.errors import StudyError
-from imine.study.config import FinetuneConfig
 from imine.study.design import rows_sha256
+from imine.study.recipe import FinetuneConfig
 from imine.study.sweep import Job
 
 JOBS = [

@@ -9,16 +9,10 @@ from pathlib import Path
 import pytest
 
 from imine.errors import StudyConfigError
-from imine.study.config import (
-    DesignConfig,
-    EvaluationConfig,
-    FinetuneConfig,
-    IndicatorsConfig,
-    PilotConfig,
-    PoolConfig,
-    StudyConfig,
-    load_study,
-)
+from imine.study.config import IndicatorsConfig, PilotConfig, StudyConfig, load_study
+from imine.study.designs.settings import DesignConfig
+from imine.study.file_config import EvaluationConfig, PoolConfig
+from imine.study.recipe import FinetuneConfig
 
 GOOD = """
 name = "small"

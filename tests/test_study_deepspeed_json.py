@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 from imine.errors import StudyConfigError
-from imine.study.config import FinetuneConfig, check_finetune, load_study
+from imine.study.config import check_finetune, load_study
 from imine.study.deepspeed_json import bf16_weights, deepspeed_config, own_adamw, zero_stage
 from imine.study.evaluate import evaluate
 from imine.study.finetune import finetuned
+from imine.study.recipe import FinetuneConfig
 from tests.plain_finetune import PAD, SETTINGS, Plain, examples, plain_loop, tiny_model
 
 # As the trainers of others write it: everything that the recipe knows is "auto".

@@ -132,8 +132,8 @@ def test_the_launcher_may_put_its_rank_before_the_command() -> None:
 
 
 def test_auto_in_a_json_takes_the_recipes_value_everywhere() -> None:
-    from imine.study.config import FinetuneConfig
     from imine.study.deepspeed_json import deepspeed_config, own_adamw
+    from imine.study.recipe import FinetuneConfig
 
     own = {"zero_optimization": {"stage": 2, "offload_optimizer": {"device": "auto", "pin_memory": True}}}
     found = deepspeed_config(FinetuneConfig(zero_stage=2, offload=("optimizer",), deepspeed=own))

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from imine.errors import MissingExtraError, StudyError
-from imine.study.config import FinetuneConfig, LoraConfig
 from imine.study.evaluate import evaluate
 from imine.study.finetune import check_training, finetuned
+from imine.study.recipe import FinetuneConfig, LoraConfig
 from tests.plain_finetune import PAD, SETTINGS, examples, plain_loop, tiny_model
 
 torch = pytest.importorskip("torch")

@@ -14,11 +14,11 @@ from imine._cli import app
 from imine.indicators.models import LoadedModel, load_causal_lm
 from imine.indicators.templates import EncodedExample
 from imine.study import load_study, run_study, study_status
-from imine.study.config import FinetuneConfig
 from imine.study.ledger import Ledger
 from imine.study.planning import StudyPlan, measure_speed, plan_study
 from imine.study.planning.sizes import disk_of, memory_of
 from imine.study.planning.text import show_bytes
+from imine.study.recipe import FinetuneConfig
 from tests.tiny_study import write_study
 
 pytest.importorskip("deepspeed")

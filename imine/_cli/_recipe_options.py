@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from imine.study.config import FinetuneConfig
+    from imine.study.recipe import FinetuneConfig
 
 _PANEL = "Recipe (by default that of --study, else docs/study.md)"
 

@@ -13,15 +13,10 @@ from imine.indicators.models import is_model_name
 from imine.rules import DEFAULT_RULE
 from imine.search.strategies import StrategyName
 from imine.study.checked_toml import check_model, read_toml
-from imine.study.config import (
-    DesignConfig,
-    EvaluationConfig,
-    FinetuneConfig,
-    PoolConfig,
-    Study,
-    StudyConfig,
-    load_study,
-)
+from imine.study.config import Study, StudyConfig, load_study
+from imine.study.designs.settings import DesignConfig
+from imine.study.file_config import EvaluationConfig, PoolConfig
+from imine.study.recipe import FinetuneConfig
 
 Size = Annotated[int, Field(ge=1)]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from imine.study.config import FinetuneConfig
+    from imine.study.recipe import FinetuneConfig
 
 AUTO = "auto"
 """What stands in a JSON for the value of the recipe."""
@@ -37,7 +37,7 @@ def deepspeed_config(settings: FinetuneConfig) -> dict[str, Any]:
         settings: the recipe; its ``deepspeed`` holds the content of the user's JSON.
 
     Examples:
-        >>> from imine.study.config import FinetuneConfig
+        >>> from imine.study.recipe import FinetuneConfig
         >>> deepspeed_config(FinetuneConfig(zero_stage=2))["zero_optimization"]["stage"]
         2
         >>> own = {"gradient_clipping": "auto", "zero_optimization": {"stage": 1, "overlap_comm": True}}
@@ -87,7 +87,7 @@ def zero_stage(settings: FinetuneConfig) -> int:
     """The ZeRO stage: that of the JSON where it has one, else the recipe's.
 
     Examples:
-        >>> from imine.study.config import FinetuneConfig
+        >>> from imine.study.recipe import FinetuneConfig
         >>> zero_stage(FinetuneConfig(deepspeed={"zero_optimization": {"stage": 3}}))
         3
     """
@@ -103,7 +103,7 @@ def own_adamw(settings: FinetuneConfig) -> dict[str, Any] | None:
     """What the JSON says of AdamW beyond the recipe; ``None`` where it names another optimizer.
 
     Examples:
-        >>> from imine.study.config import FinetuneConfig
+        >>> from imine.study.recipe import FinetuneConfig
         >>> params = {"lr": "auto", "betas": [0.9, 0.95]}
         >>> own_adamw(FinetuneConfig(deepspeed={"optimizer": {"type": "AdamW", "params": params}}))
         {'betas': (0.9, 0.95)}
@@ -140,7 +140,7 @@ def conflicts(settings: FinetuneConfig) -> list[str]:
         A line for each, naming the key of the JSON and that of the recipe.
 
     Examples:
-        >>> from imine.study.config import FinetuneConfig
+        >>> from imine.study.recipe import FinetuneConfig
         >>> conflicts(FinetuneConfig.model_construct(deepspeed={"gradient_clipping": 2}))
         ['gradient_clipping is 2 there and clip is 1.0 in the recipe']
     """

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import imine
-from imine.study.config import FinetuneConfig, Study
+from imine.study.config import Study
+from imine.study.recipe import FinetuneConfig
 
 # The last two decide which rows are drawn and how they are read.
 _PACKAGES = ("torch", "transformers", "deepspeed", "numpy", "polars")
@@ -74,7 +75,7 @@ def parent_threads(recipe: FinetuneConfig, *, in_process: bool) -> int | None:
         in_process: whether this process finetunes too; the bits of its losses depend on its threads.
 
     Examples:
-        >>> from imine.study.config import FinetuneConfig
+        >>> from imine.study.recipe import FinetuneConfig
         >>> parent_threads(FinetuneConfig(threads=1, workers=2), in_process=False)
         2
     """

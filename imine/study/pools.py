@@ -12,8 +12,9 @@ import polars as pl
 from imine.errors import BadRowError, FormatError, StudyConfigError, StudyError
 from imine.progress import Progress, SilentProgress
 from imine.records import read_records
-from imine.study.config import EvaluationConfig, FileConfig, PoolConfig, Study
+from imine.study.config import Study
 from imine.study.designs.guard import near_prompts
+from imine.study.file_config import EvaluationConfig, FileConfig, PoolConfig
 
 _TEXT = ("instruction", "input", "output")
 

@@ -10,11 +10,11 @@ from typing import Any
 
 from imine.errors import StudyError
 from imine.indicators.templates import EncodedExample
-from imine.study.config import FinetuneConfig
 from imine.study.design import rows_sha256
 from imine.study.evaluate import Evaluation, evaluate, pooled_accuracy, pooled_loss
 from imine.study.finetune import check_training, finetuned
 from imine.study.machine import forget_peaks, machine_record, set_threads
+from imine.study.recipe import FinetuneConfig
 
 
 @dataclass(frozen=True, slots=True)

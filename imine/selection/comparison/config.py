@@ -12,7 +12,10 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from imine.errors import ImineError
 from imine.selection.comparison.selectors import find_selector
 from imine.study.checked_toml import check_model, read_toml
-from imine.study.config import DesignConfig, FileConfig, FinetuneConfig, Study, StudyConfig
+from imine.study.config import Study, StudyConfig
+from imine.study.designs.settings import DesignConfig
+from imine.study.file_config import FileConfig
+from imine.study.recipe import FinetuneConfig
 
 Unit = Literal["response_tokens", "total_tokens", "rows"]
 DrawFrom = Literal["parts"] | Annotated[float, Field(gt=0, le=1)]

@@ -24,10 +24,10 @@ from imine.selection.comparison.scoring import Scorer, check_scoring, score_pool
 from imine.selection.comparison.selectors import find_selector
 from imine.selection.comparison.started import open_ledger
 from imine.study.base_model import NamedModel
-from imine.study.config import FinetuneConfig
 from imine.study.ledger import Ledger, locked
 from imine.study.machine import all_versions, check_needs, parent_threads, set_threads
 from imine.study.pools import StudyData, load_data
+from imine.study.recipe import FinetuneConfig
 from imine.study.sweep import Job, check_finished, run_jobs
 from imine.study.trial import Trainer
 

@@ -8,9 +8,10 @@ from typing import Any
 import polars as pl
 
 from imine.indicators.templates import TEMPLATES, EncodedExample, encode_examples
-from imine.study.config import FinetuneConfig, Study
+from imine.study.config import Study
 from imine.study.designs.draw import Design, draw_design
 from imine.study.pools import StudyData
+from imine.study.recipe import FinetuneConfig
 from imine.study.scoring import Scorer, ScoresLike
 
 

@@ -10,7 +10,7 @@ from imine.errors import StudyError
 from imine.study.finetune.ranks import missing_training
 
 if TYPE_CHECKING:
-    from imine.study.config import LoraConfig
+    from imine.study.recipe import LoraConfig
 
 
 def with_adapters(base: Any, lora: LoraConfig, *, share: bool, in_place: bool = False) -> Any:

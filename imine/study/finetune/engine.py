@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from imine.indicators.responses import TokenBatch, autocast, token_losses
-from imine.study.config import FinetuneConfig
 from imine.study.deepspeed_json import bf16_weights, deepspeed_config, own_adamw, zero_stage
 from imine.study.finetune.ranks import Ranks, start_group
 from imine.study.finetune.schedule import learning_rate_factor
+from imine.study.recipe import FinetuneConfig
 
 
 def start_engine(model: Any, settings: FinetuneConfig, steps: int, ranks: Ranks) -> Any:

@@ -11,7 +11,7 @@ import numpy as np
 from imine.indicators.responses import bucket
 
 if TYPE_CHECKING:
-    from imine.study.config import FinetuneConfig
+    from imine.study.recipe import FinetuneConfig
 
 # Adding up the gradients of all weights takes about as long as this many tokens of a 135M model on a CPU.
 _OVERHEAD = 64
@@ -26,7 +26,7 @@ def step_batches(count: int, settings: FinetuneConfig, seed: int) -> list[list[i
         seed: seed of the run.
 
     Examples:
-        >>> from imine.study.config import FinetuneConfig
+        >>> from imine.study.recipe import FinetuneConfig
         >>> batches = step_batches(5, FinetuneConfig(batch_size=2, epochs=2), seed=1)
         >>> [len(batch) for batch in batches], sorted(sum(batches[:3], []))
         ([2, 2, 1, 2, 2, 1], [0, 1, 2, 3, 4])

@@ -14,7 +14,6 @@ import polars as pl
 from imine.errors import StudyError
 from imine.indicators.templates import TEMPLATES, EncodedExample, encode_examples
 from imine.progress import Progress, SilentProgress
-from imine.study.config import FinetuneConfig
 from imine.study.deepspeed_json import deepspeed_config, zero_stage
 from imine.study.design import rows_sha256
 from imine.study.evaluate import Evaluation, evaluate
@@ -31,6 +30,7 @@ from imine.study.finetune.saving import check_new, save_finetuned
 from imine.study.finetune.schedule import deal
 from imine.study.finetune.training import Finetuned, check_trainable, finetuned
 from imine.study.machine import machine_record, set_threads
+from imine.study.recipe import FinetuneConfig
 
 
 def finetune_records(

@@ -14,12 +14,12 @@ from typing import Any
 from imine.errors import StudyError
 from imine.indicators.responses import collate, trainable_tokens
 from imine.indicators.templates import EncodedExample
-from imine.study.config import FinetuneConfig
 from imine.study.deepspeed_json import zero_stage
 from imine.study.finetune.adapters import with_adapters
 from imine.study.finetune.engine import start_engine
 from imine.study.finetune.ranks import Ranks, check_alone
 from imine.study.finetune.schedule import micro_batches, step_batches
+from imine.study.recipe import FinetuneConfig
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,12 +14,13 @@ import polars as pl
 
 from imine.errors import RepeatedFailureError, StudyConfigError
 from imine.progress import Progress, SilentProgress
-from imine.study.config import FinetuneConfig, PilotConfig, Study, recipe_sha256
+from imine.study.config import PilotConfig, Study, recipe_sha256
 from imine.study.designs.rows import encode_rows
 from imine.study.ledger import Ledger, check_recipe, locked, read_ledger
 from imine.study.machine import check_needs, set_threads
 from imine.study.pilot.report import PilotReport, judge_pilot
 from imine.study.pools import StudyData, load_data, seeded_order
+from imine.study.recipe import FinetuneConfig
 from imine.study.run import _load as load_base
 from imine.study.sweep import Job, run_jobs
 from imine.study.trial import Trainer

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 
 from imine.indicators.responses import bucket, trainable_tokens
 from imine.indicators.templates import EncodedExample
-from imine.study.config import FinetuneConfig
 from imine.study.design import Subset
 from imine.study.finetune.schedule import micro_batches, step_batches
 from imine.study.planning.parts import PoolPlan, Tokens
+from imine.study.recipe import FinetuneConfig
 
 Encoded = Mapping[str, EncodedExample]
 

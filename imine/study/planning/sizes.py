@@ -9,10 +9,10 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from imine.study.config import FinetuneConfig
 from imine.study.deepspeed_json import zero_stage
 from imine.study.design import Subset, design_frame
 from imine.study.planning.parts import Amount, EvaluationPlan
+from imine.study.recipe import FinetuneConfig
 
 _FLOAT = 4
 # Of a number in a ledger, with its comma: losses have up to 18 digits.

@@ -8,10 +8,10 @@ from typing import Any
 
 from imine.indicators.responses import bucket
 from imine.indicators.templates import EncodedExample
-from imine.study.config import FinetuneConfig
 from imine.study.ledger import Ledger
 from imine.study.planning.counting import padded
 from imine.study.planning.parts import Speed
+from imine.study.recipe import FinetuneConfig
 
 _MIB = 1024 * 1024
 
