@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -13,7 +14,8 @@ from imine.rules import Estimate, Rule, Term
 from imine.rules.parts import Provenance
 from imine.selection.comparison import SELECTORS, check_comparison, find_selector, load_comparison
 from imine.selection.comparison.budget import Budget, fill
-from imine.selection.comparison.draws import candidates_of, choose
+from imine.selection.comparison.draws import Choice, candidates_of, choose
+from imine.selection.comparison.foretold import foretell
 from imine.selection.comparison.guard import check_unseen
 
 RAW: dict[str, Any] = {
@@ -201,3 +203,47 @@ def test_the_prepared_comparisons_are_right(name: str) -> None:
     assert judged == ["mtbench"]
     assert config.budget.unit == "response_tokens"
     assert (config.finetune.max_tokens, config.finetune.template) == (160, "chatml")
+
+
+def test_foretold_differences_have_the_interval_of_the_coefficients() -> None:
+    from scipy.stats import t as student
+
+    V = np.array([[4.0, 0.3, 0.1], [0.3, 0.04, -0.01], [0.1, -0.01, 0.09]])
+    terms = (Term(name="mtld", coefficient=-0.1), Term(name="knn_6", coefficient=0.5))
+    covariance = tuple(tuple(row) for row in V.tolist())
+    rule = Rule(
+        name="r",
+        intercept=Estimate(coefficient=1),
+        terms=terms,
+        covariance=covariance,
+        df_resid=20,
+        sigma=0.1,
+    )
+    rows = pl.DataFrame(
+        {"pool": "p", "id": list("abcd"), "mtld": [3.0, None, 1.0, 5.0], "knn_6": [1.0, 2.0, 0.0, 0.5]}
+    )
+    made = [
+        Choice("p", 2, name, seed, 0, ids)
+        for name, seed, ids in (
+            ("rule", 0, ("a", "b")),
+            ("rule", 1, ("a", "d")),
+            ("random", 0, ("c",)),
+            ("random", 1, ("c", "d")),
+            ("length_high", 0, ("b",)),
+            ("length_high", 1, ("a",)),
+        )
+    ]
+    rule_part, random_part, long_part = foretell(rule, rows, made, 0.9)
+    # Nulls have no part in a set's mean; sets count alike, whatever their size.
+    assert rule_part.means == {"mtld": 3.5, "knn_6": 1.125}
+    assert random_part.means == {"mtld": 2.0, "knn_6": 0.125}
+    away = np.array([1.5, 1.0])
+    assert rule_part.difference == pytest.approx(away @ [-0.1, 0.5])
+    half = student.ppf(0.95, 20) * np.sqrt(away @ V[1:, 1:] @ away)
+    assert (rule_part.low, rule_part.high) == pytest.approx(
+        (rule_part.difference - half, rule_part.difference + half)
+    )
+    assert random_part.difference is None
+    # A seed whose rows have no mtld at all: nothing is foretold, and no number stands for it.
+    assert long_part.means["mtld"] is None
+    assert (long_part.difference, long_part.low, long_part.high) == (None, None, None)

@@ -143,6 +143,27 @@ def test_the_verdict_says_both_in_one_sentence(undisturbed: tuple[Path, Comparis
     assert "does not record what it was fitted on" in page
 
 
+def test_what_the_rule_foretold_stands_beside_what_was_measured(
+    undisturbed: tuple[Path, ComparisonResult],
+) -> None:
+    file, result = undisturbed
+    foretold = {part.selector: part for part in result.foretold}
+    assert foretold["random"].difference is None
+    # The rule takes -0.1 for a unit of mtld, of which the garbage has one less.
+    mine, base = (foretold[name].means["mtld"] for name in ("rule", "random"))
+    assert foretold["rule"].difference == pytest.approx(-0.1 * (mine - base))
+    assert foretold["rule"].difference < foretold["output_words:high"].difference
+    page = (file.parent / "out" / "comparison.md").read_text()
+    arms = {arm.selector: arm for arm in result.arms}
+    rule, random = (np.log(np.mean(arms[name].losses["test"])) for name in ("rule", "random"))
+    told = page.split("## What the rule foretold")[1]
+    line = next(line for line in told.splitlines() if "| rule |" in line)
+    cells = [cell.strip() for cell in line.strip("|").split("|")]
+    assert cells[4:] == [f"{foretold['rule'].difference:+.4f}", f"{rule - random:+.4f}"]
+    stored = json.loads((file.parent / "out" / "comparison.json").read_text())["foretold"]
+    assert [part["selector"] for part in stored] == ["rule", "random", "output_words:high"]
+
+
 def test_training_that_differs_beside_the_budget_is_told(undisturbed: tuple[Path, ComparisonResult]) -> None:
     arms = {arm.selector: arm for arm in undisturbed[1].arms}
     mine, theirs = (sum(arms[name].rows) / 4 for name in ("rule", "random"))

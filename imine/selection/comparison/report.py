@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from imine.selection.comparison.foretold import Foretold
     from imine.selection.comparison.result import Arm, ComparisonResult, Difference
 
 _HOW = """\
@@ -17,6 +19,13 @@ where seeds share what they choose from, else of the two means with Welch's degr
 resample). p (Holm) is corrected for the {family} comparisons on sets to judge by; sets for information are corrected
 among themselves. An example is won where its mean loss over the seeds is lower by more than {tie:g} nats a token, and
 tied up to that. Intervals hold for one comparison each, at {level:.0%}."""
+
+
+_FORETOLD = """\
+Means of the rule's indicators over the chosen rows that have them, averaged over the seeds; * marks a mean outside the
+range of the subset means that the rule was fitted on. Foretold is the rule's log loss at these means less that at the
+means of random, with the interval by its coefficients' uncertainty ({level:.0%}); measured is the same difference of
+the logarithms of the mean losses."""
 
 
 def verdict_text(differences: Sequence[Difference], budget: str) -> str:
@@ -66,6 +75,8 @@ def comparison_page(result: ComparisonResult) -> str:
         _arm_table(result),
         "Means over the seeds; standard deviations over them in brackets.",
     ]
+    if result.foretold:
+        parts += ["## What the rule foretold", _foretold_table(result), _FORETOLD.format(level=result.level)]
     if result.notes:
         parts += ["## Notes", _bullets(result.notes)]
     return "\n\n".join([*parts, "## How it was computed", how]) + "\n"
@@ -102,6 +113,35 @@ def _arm_row(arm: Arm, sets: Sequence[str]) -> tuple[str, ...]:
     rows, *others = [f"{sum(c) / len(c):,.0f}" for c in counts]
     losses = [f"{_mean(arm.losses[name]):.4f} ({_sd(arm.losses[name]):.4f})" for name in sets]
     return (arm.pool, f"{arm.size:,}", arm.selector, rows, f"{arm.distinct:,}", *others, *losses)
+
+
+def _foretold_table(result: ComparisonResult) -> str:
+    """Indicators of what was chosen, and predicted beside measured differences of the log loss."""
+    names, sets = list(result.foretold[0].means), list(result.baseline)
+    measured = {
+        (arm.pool, arm.size, arm.selector): [math.log(_mean(arm.losses[name])) for name in sets]
+        for arm in result.arms
+    }
+    heads = ("pool", "size", "selector", *names, "foretold", *(f"measured on {name}" for name in sets))
+    rows = []
+    for part in result.foretold:
+        means = [
+            "–" if value is None else f"{value:.4g}{' *' if name in part.outside else ''}"
+            for name, value in part.means.items()
+        ]
+        mine, base = (measured[part.pool, part.size, who] for who in (part.selector, "random"))
+        gaps = [
+            "–" if part.selector == "random" else f"{a - b:+.4f}" for a, b in zip(mine, base, strict=True)
+        ]
+        rows.append((part.pool, f"{part.size:,}", part.selector, *means, _expected(part), *gaps))
+    return _table(heads, rows)
+
+
+def _expected(part: Foretold) -> str:
+    if part.difference is None:
+        return "–"
+    ends = "" if part.low is None else f" ({part.low:+.4f} to {part.high:+.4f})"
+    return f"{part.difference:+.4f}{ends}"
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -12,6 +12,7 @@ import polars as pl
 
 from imine.files import replace_file
 from imine.selection.comparison.contrast import Contrast
+from imine.selection.comparison.foretold import Foretold
 
 SCHEMA = "imine.comparison/1"
 
@@ -96,6 +97,7 @@ class ComparisonResult:
         notes: what a reader should know.
         table: one row a run and example: ``pool, size, selector, seed, set, example`` (its id), ``loss_sum``,
             ``tokens``, ``baseline_sum``; sums in nats.
+        foretold: what the rule foretells of every selector's rows; none without a rule.
     """
 
     name: str
@@ -109,6 +111,7 @@ class ComparisonResult:
     about: dict[str, Any]
     notes: tuple[str, ...]
     table: pl.DataFrame
+    foretold: tuple[Foretold, ...] = ()
 
     def summary(self) -> str:
         """The comparison as a page of Markdown: verdicts, tables, notes, and how it was computed."""
@@ -129,6 +132,7 @@ class ComparisonResult:
             "verdicts": [asdict(verdict) for verdict in self.verdicts],
             "differences": [asdict(difference) for difference in self.differences],
             "arms": [asdict(arm) for arm in self.arms],
+            "foretold": [asdict(part) for part in self.foretold],
             "notes": list(self.notes),
         }
         return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"

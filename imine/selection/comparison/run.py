@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from imine.selection.comparison.analyse import analyse
 from imine.selection.comparison.budget import Budget, row_costs
 from imine.selection.comparison.config import Comparison, load_comparison
 from imine.selection.comparison.draws import Choice, choices_frame, choose, draw_notes, draw_pool
+from imine.selection.comparison.foretold import Foretold, foretell
 from imine.selection.comparison.guard import Seen, check_unseen
 from imine.selection.comparison.result import ComparisonResult
 from imine.selection.comparison.scoring import Scorer, check_scoring, score_pool
@@ -85,6 +86,7 @@ class _Prepared:
     examples: Mapping[str, Sequence[str]]
     about: dict[str, Any]
     notes: tuple[str, ...]
+    foretold: tuple[Foretold, ...]
 
     def run(
         self, comparison: Comparison, say: Progress, after_run: Callable[[str], None] | None
@@ -100,9 +102,10 @@ class _Prepared:
         baseline = self.ledger.baseline
         assert baseline is not None
         about = self.about | {"versions": all_versions([runs[job.run] for job in jobs])}
-        return analyse(
+        found = analyse(
             comparison.config, self.choices, self.budgets, runs, baseline, self.examples, about, self.notes
         )
+        return replace(found, foretold=self.foretold)
 
 
 def _job(choice: Choice) -> Job:
@@ -130,7 +133,7 @@ def _prepare(
     seen = _guarded(comparison, rule, data)
     lm = lm or NamedModel.find(study.resolve_model(config.finetune.model))
     candidates = encode(lm.tokenizer, data.candidates, config.finetune)
-    budgets, choices, notes = _choices(comparison, rule, data, candidates, scorer, say)
+    budgets, choices, terms, notes = _choices(comparison, rule, data, candidates, scorer, say)
     ledger = open_ledger(comparison, folder, data, lm, choices, say)
     replace_file(folder / "choices.parquet", choices_frame(choices).write_parquet)
     chosen = {id for choice in choices for id in choice.ids}
@@ -148,6 +151,7 @@ def _prepare(
         examples={name: list(rows["id"]) for name, rows in data.evaluation.items()},
         about=_about(comparison, rule, data, lm),
         notes=(*seen.notes, *draw_notes(config, data.pools), *notes),
+        foretold=() if rule is None else foretell(rule, pl.concat(terms), choices, config.level),
     )
 
 
@@ -177,8 +181,9 @@ def _choices(
     encoded: Mapping[str, EncodedExample],
     scorer: Scorer | None,
     say: Progress,
-) -> tuple[list[Budget], list[Choice], list[str]]:
+) -> tuple[list[Budget], list[Choice], list[pl.DataFrame], list[str]]:
     config = comparison.config
+    terms: list[pl.DataFrame] = []
     budgets: list[Budget] = []
     choices: list[Choice] = []
     notes: list[str] = []
@@ -194,7 +199,11 @@ def _choices(
             choices += choose(find_selector(name), frame, parts, costs, own, config.seed)
         budgets += own
         notes += scores.notes
-    return budgets, choices, notes
+        if scores.terms is not None:
+            terms.append(
+                scores.terms.select(pl.lit(pool).alias("pool"), "id", pl.exclude("id").cast(pl.Float64))
+            )
+    return budgets, choices, terms, notes
 
 
 def _about(comparison: Comparison, rule: Rule | None, data: StudyData, lm: Any) -> dict[str, Any]:

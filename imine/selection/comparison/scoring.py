@@ -29,10 +29,12 @@ class PoolScores:
     Attributes:
         by_selector: ``id`` and ``score`` by selector; ``random`` has none.
         notes: for the reader.
+        terms: ``id`` and the rule's indicators; ``None`` without a rule.
     """
 
     by_selector: dict[str, pl.DataFrame]
     notes: tuple[str, ...]
+    terms: pl.DataFrame | None = None
 
 
 def own_settings(comparison: Comparison) -> ScoreSettings:
@@ -100,6 +102,7 @@ def score_pool(
     selectors = [find_selector(name) for name in comparison.config.selectors]
     scored: dict[str, pl.DataFrame] = {}
     notes: list[str] = []
+    terms = None
     if columns := own_columns(comparison):
         own = run(columns, own_settings(comparison)).frame
         scored |= {s.name: own.select("id", score=s.column) for s in selectors if s.column}
@@ -109,13 +112,14 @@ def score_pool(
         made = run(rule.indicators, settings_for_rule(rule))
         predicted = predict_rows(rule, made.frame, level=None)
         scored["rule"] = predicted.select("id", score="predicted_log_loss")
+        terms = made.frame.select("id", *rule.indicators)
         if differences := compare_fingerprints(rule.fingerprints, made.fingerprints):
             raise FingerprintMismatchError(
                 f"the scores were not made as rule {rule.name!r} expects:\n{describe_differences(differences)}\n"
                 "Put the models there that the rule was fitted with, or fit it anew (imine fit)"
             )
     notes += [_missing(s, scored[s.name], records) for s in selectors if s.name in scored]
-    return PoolScores(scored, tuple(note for note in notes if note))
+    return PoolScores(scored, tuple(note for note in notes if note), terms)
 
 
 def _missing(selector: Selector, scores: pl.DataFrame, records: pl.DataFrame) -> str:
