@@ -16,6 +16,7 @@ from imine._cli import app
 from imine.errors import RegressionError
 from imine.regression import fit_ols, prepare_runs
 from imine.regression.validation import cross_validate
+from imine.rendering import format_p
 from imine.study.findings import FindingsSettings, rank_correlation, study_findings
 from imine.study.findings.compute import Findings
 from imine.study.findings.evaluations import compare_sets
@@ -212,6 +213,18 @@ def test_a_repeated_subset_counts_once_among_the_subset_means() -> None:
     subsets = runs.with_columns(subset=pl.col("run_id"), repeat=pl.lit(0))
     again = subsets[:6].with_columns(pl.col("run_id") + 1_000_000, pl.col("loss") * 1.001, repeat=pl.lit(1))
     assert study_findings(pl.concat([subsets, again]), QUICK).spreads == study_findings(runs, QUICK).spreads
+
+
+def test_repeats_get_intervals_by_subsets_beside_the_usual_ones() -> None:
+    runs = made_up(20).with_columns(subset=pl.col("run_id"), repeat=pl.lit(0))
+    again = runs[:6].with_columns(pl.col("run_id") + 1_000_000, pl.col("loss") * 1.001, repeat=pl.lit(1))
+    found = study_findings(pl.concat([runs, again]), QUICK)
+    data = found.before.data
+    apart = fit_ols(data.X, data.y, data.names, covariance="cluster", groups=data.frame["subset"].to_list())
+    low, high = apart.conf_int(0.95)[1]
+    row = next(line for line in found.markdown().splitlines() if line.startswith(f"| {data.names[0]} | "))
+    assert row.endswith(f"| [{low:.3g}, {high:.3g}] | {format_p(float(apart.p[1]))} |")
+    assert "interval by subsets" not in study_findings(runs, QUICK).markdown()
 
 
 def test_intervals_cover() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import polars as pl
@@ -19,7 +19,14 @@ from imine.regression.run_data import RunData
 from imine.regression.runs_fit import RunsFit
 from imine.regression.validation import cross_validate
 from imine.study.findings.evaluations import TwoSets, compare_sets
-from imine.study.findings.noise import NoiseByPool, Repeats, noise_by_pool, noise_of_repeats, repeat_labels
+from imine.study.findings.noise import (
+    NoiseByPool,
+    Repeats,
+    noise_by_pool,
+    noise_of_repeats,
+    repeat_column,
+    repeat_labels,
+)
 from imine.study.findings.numbers import HeldOut, WholeGroups, held_out
 from imine.study.findings.pools import (
     LeftOutPools,
@@ -147,10 +154,7 @@ def study_findings(
         'The runs do not say which pools they hold rows of (columns rows_<pool>).'
     """
     wanted, say = settings or FindingsSettings(), progress or SilentProgress()
-    plain = FitSettings(
-        terms=wanted.terms, target=wanted.target, level=wanted.level, seed=wanted.seed, drop_incomplete=True
-    )
-    before = fit_runs(runs, plain, progress=say)
+    before = _before(runs, wanted, say)
     data, results = before.data, before.results
     labels = repeat_labels(data.frame, data.names, wanted.replicates, design)
     scheme = WholeGroups(tuple(labels), wanted.folds, wanted.repeats, wanted.seed)
@@ -178,6 +182,18 @@ def study_findings(
         noise=noise_by_pool(data, results, shares.dominant) if shares else None,
         notes=(*before.rule.notes, *notes),
     )
+
+
+def _before(runs: pl.DataFrame | str | Path, wanted: FindingsSettings, say: Progress) -> RunsFit:
+    """The fit of all indicators, and where runs repeat a subset, intervals that take their errors to go together."""
+    plain = FitSettings(
+        terms=wanted.terms, target=wanted.target, level=wanted.level, seed=wanted.seed, drop_incomplete=True
+    )
+    found = fit_runs(runs, plain, progress=say)
+    column = repeat_column(found.data.frame, wanted.replicates)
+    if column is None or found.data.frame[column].is_unique().all():
+        return found
+    return fit_runs(runs, replace(plain, covariance="cluster", groups=column), progress=say)
 
 
 def _after(

@@ -37,6 +37,27 @@ class Repeats:
     lack_of_fit: Check
 
 
+def repeat_column(frame: pl.DataFrame, column: str | None = None) -> str | None:
+    """The column that tells which runs repeat a subset, where runs have one.
+
+    Args:
+        frame: the runs.
+        column: its name; by default ``subset`` where a study with repeats wrote it.
+
+    Raises:
+        RegressionError: no such column.
+
+    Examples:
+        >>> repeat_column(pl.DataFrame({"subset": [0, 0], "repeat": [0, 1]}))
+        'subset'
+    """
+    if column is not None and column not in frame.columns:
+        raise RegressionError(
+            f"replicates: the runs have no column {column}; they have: {', '.join(frame.columns)}"
+        )
+    return "subset" if column is None and {"subset", "repeat"} <= set(frame.columns) else column
+
+
 def repeat_labels(
     frame: pl.DataFrame, names: Sequence[str], column: str | None = None, design: pl.DataFrame | None = None
 ) -> list[Hashable]:
@@ -55,14 +76,8 @@ def repeat_labels(
         >>> repeat_labels(pl.DataFrame({"mtld": [50.0, 60.0, 50.0]}), ["mtld"])
         [(50.0,), (60.0,), (50.0,)]
     """
-    if column is None and {"subset", "repeat"} <= set(frame.columns):
-        column = "subset"
-    if column is not None:
-        if column not in frame.columns:
-            raise RegressionError(
-                f"replicates: the runs have no column {column}; they have: {', '.join(frame.columns)}"
-            )
-        return list(frame[column].to_list())
+    if named := repeat_column(frame, column):
+        return list(frame[named].to_list())
     if design is not None and "run_id" in frame.columns:
         rows = design.group_by("run").agg(pl.col("id").sort())
         subsets = {run: tuple(ids) for run, ids in rows.iter_rows()}

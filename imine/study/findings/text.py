@@ -49,7 +49,7 @@ def _coefficients(found: Findings) -> Iterator[str]:
     fit = found.before.results
     yield "## Coefficients before selection"
     yield ""
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (name, f"{value:.4g}", f"{error:.2g}", format_p(p), _ends(low, high), effect)
         for name, value, error, p, (low, high), effect in zip(
             fit.names,
@@ -61,9 +61,22 @@ def _coefficients(found: Findings) -> Iterator[str]:
             strict=True,
         )
     ]
-    columns = ("term", "coefficient", "std error", "p", "interval", "effect of 1 sd over runs")
+    columns = ["term", "coefficient", "std error", "p", "interval", "effect of 1 sd over runs"]
+    if found.before.robust is not None:
+        apart = found.before.robust
+        columns += ["interval by subsets", "its p"]
+        cells = zip(apart.conf_int(found.settings.level), apart.p, strict=True)
+        rows = [
+            (*row, _ends(low, high), format_p(p)) for row, ((low, high), p) in zip(rows, cells, strict=True)
+        ]
     yield from markdown_table(columns, rows, left=("term",))
     yield ""
+    if found.before.robust is not None:
+        yield (
+            "Runs of one subset are not independent of each other; the intervals by subsets take their errors to go "
+            "together (cluster-robust), and PRESS R2 does not: see the subsets held out whole, below."
+        )
+        yield ""
     yield (
         f"R2 {fit.r2:.3f}, adjusted {fit.adjusted_r2:.3f}, PRESS R2 {fit.press_r2:.3f}, sigma {fit.sigma:.4g} "
         f"(df {fit.df_resid})."
