@@ -103,18 +103,18 @@ def test_a_score_that_memory_did_not_suffice_for_is_null_now_and_tried_again_lat
         missing = store.missing(keys)
         assert missing == ([0, 1, 2] if expected is None else [0])
 
-        def judge(rows: list[JudgeInput], room: int = room) -> torch.Tensor:
+        def judge(rows: list[JudgeInput], room: int = room) -> list[float]:
             if sum(len(row.ids) for row in rows) > room:
                 raise torch.OutOfMemoryError("CUDA out of memory.")
-            return torch.tensor([float(len(row.ids)) for row in rows])
+            return [float(len(row.ids)) for row in rows]
 
         judge_rows(
             [inputs[i] for i in missing],
             [keys[i] for i in missing],
-            judge,
+            [store] * len(missing),
+            lambda device, judge=judge: judge,  # type: ignore[misc]
             kind="reward",
-            device="cpu",
-            store=store,
+            devices=["cpu"],
             progress=SilentProgress(),
         )
         column = judged_column(store, keys, "reward", 10, SilentProgress())
@@ -130,10 +130,10 @@ def test_a_score_that_is_no_number_is_null_with_its_reason(own_cache: object) ->
     judge_rows(
         [JudgeInput([1]), JudgeInput([2])],
         ["a", "b"],
-        lambda rows: torch.tensor([float("nan"), 1.0]),
+        [store, store],
+        lambda device: lambda rows: [float("nan"), 1.0],
         kind="reward",
-        device="cpu",
-        store=store,
+        devices=["cpu"],
         progress=SilentProgress(),
     )
     column = judged_column(store, ["b", "a"], "reward", 10, SilentProgress())

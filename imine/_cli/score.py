@@ -46,9 +46,7 @@ def score(
     ] = "",
     devices: Annotated[
         str,
-        typer.Option(
-            "--devices", help="Where the causal model runs, by commas: cuda:0,cuda:1 (a process each)."
-        ),
+        typer.Option("--devices", help="Where models run, by commas: cuda:0,cuda:1 (a process each)."),
     ] = "",
     encoder: near.Encoder = "",
     neighbors: near.Neighbors = None,

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any, overload
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from imine.indicators.batches import run_batches
 from imine.indicators.encoders import MAX_TOKENS, EncoderRecipe, read_recipe
 from imine.indicators.models import LoadedModel, load_encoder, model_path
-from imine.indicators.responses import bucket
+from imine.indicators.processes import Work, run_in_processes
 from imine.indicators.tokens import prompt_text
 from imine.indicators.vectors import VectorStore
 from imine.progress import Progress
@@ -53,6 +55,7 @@ def embed(
     store: VectorStore,
     progress: Progress,
     dtype: str = "float32",
+    devices: Sequence[str] = (),
 ) -> NDArray[np.float32]:
     """Embeddings of instruction, input and output of every row; what the store has is not computed again.
 
@@ -65,6 +68,7 @@ def embed(
         store: where finished rows are kept.
         progress: told of the characters done, those beyond what can be read left out.
         dtype: ``float32`` or ``bfloat16``, of the encoder's weights and states.
+        devices: where the encoder runs, one process each if there are several; empty for the one that is found.
 
     Returns:
         (rows, dimensions), of unit length; all zeros where a row has no text at all.
@@ -72,16 +76,16 @@ def embed(
     recipe = read_recipe(model_path(encoder_name))
     missing = store.missing(keys, progress)
     if missing:
-        encoder = load_encoder(encoder_name)
-        records = frame.select("instruction", "input", "output")
+        records = frame.select("instruction", "input", "output")[missing]
         limit = _CHARACTERS * recipe.max_tokens
-        progress.start("embeddings", _readable(records[missing], limit), "characters")
+        progress.start("embeddings", _readable(records, limit), "characters")
+        pieces = _Pieces(records, -(-len(missing) // max(1, len(devices))))
+        prepare = partial(_prepare, encoder_name, recipe, dtype)
         with store:
-            for start in range(0, len(missing), _ROWS_AT_ONCE):
-                part = missing[start : start + _ROWS_AT_ONCE]
-                _embed_part(
-                    encoder, recipe, _texts(records[part]), [keys[i] for i in part], store, progress, dtype
-                )
+            for piece, (rows, vectors, cut) in _run(prepare, pieces, devices, progress):
+                at = pieces.rows(piece, rows)
+                store.add([keys[missing[i]] for i in at], vectors, cut)
+                progress.advance(sum(min(len(text), limit) for text in _texts(records[at])))
         progress.finish()
     vectors, cut = store.take(keys)
     if cut.any():
@@ -92,21 +96,57 @@ def embed(
     return vectors
 
 
-def _embed_part(
-    encoder: LoadedModel,
-    recipe: EncoderRecipe,
-    texts: list[str],
-    keys: list[str],
-    store: VectorStore,
-    progress: Progress,
-    dtype: str,
-) -> None:
-    ids, cut = _tokenize(encoder, texts, recipe)
-    for rows, vectors in encode(encoder, ids, pooling=recipe.pooling, dtype=dtype):
-        empty = [not texts[i].strip() for i in rows]
-        vectors[empty] = 0
-        store.add([keys[i] for i in rows], vectors, cut[rows])
-        progress.advance(sum(min(len(texts[i]), _CHARACTERS * recipe.max_tokens) for i in rows))
+class _Pieces(Sequence[list[str]]):
+    """Texts of a pool, so many rows at a time, made when they are asked for."""
+
+    def __init__(self, records: pl.DataFrame, most: int) -> None:
+        self._records, self._size = records, max(1, min(_ROWS_AT_ONCE, most))
+
+    def __len__(self) -> int:
+        return -(-self._records.height // self._size)
+
+    @overload
+    def __getitem__(self, piece: int) -> list[str]: ...
+    @overload
+    def __getitem__(self, piece: slice) -> list[list[str]]: ...
+    def __getitem__(self, piece: int | slice) -> list[str] | list[list[str]]:
+        if isinstance(piece, slice):
+            return [self[i] for i in range(*piece.indices(len(self)))]
+        if not 0 <= piece < len(self):
+            raise IndexError(piece)
+        return _texts(self._records[piece * self._size : (piece + 1) * self._size])
+
+    def rows(self, piece: int, positions: list[int]) -> list[int]:
+        """Rows of the pool at these positions of a piece."""
+        return [piece * self._size + i for i in positions]
+
+
+_Embedded = tuple[list[int], NDArray[np.float32], NDArray[np.bool_]]
+
+
+def _run(
+    prepare: partial[Work], pieces: _Pieces, devices: Sequence[str], progress: Progress
+) -> Iterator[tuple[int, _Embedded]]:
+    if len(devices) > 1:
+        yield from run_in_processes(prepare, pieces, devices, progress)
+        return
+    work = prepare(devices[0] if devices else None)
+    for piece, texts in enumerate(pieces):
+        for done in work(texts, progress):
+            yield piece, done
+
+
+def _prepare(encoder_name: str, recipe: EncoderRecipe, dtype: str, device: str | None) -> Work:
+    """The encoder on a device, ready for pieces of texts: positions, embeddings and whether a text was cut."""
+    encoder = load_encoder(encoder_name, on=device)
+
+    def work(texts: list[str], progress: Progress) -> Iterator[_Embedded]:
+        ids, cut = _tokenize(encoder, texts, recipe)
+        for rows, vectors in encode(encoder, ids, pooling=recipe.pooling, dtype=dtype, progress=progress):
+            vectors[[not texts[i].strip() for i in rows]] = 0
+            yield rows, vectors, cut[rows]
+
+    return work
 
 
 def _texts(frame: pl.DataFrame) -> list[str]:
@@ -147,7 +187,12 @@ def _tokenize(
 
 
 def encode(
-    encoder: LoadedModel, ids: list[list[int]], *, pooling: str = "mean", dtype: str = "float32"
+    encoder: LoadedModel,
+    ids: list[list[int]],
+    *,
+    pooling: str = "mean",
+    dtype: str = "float32",
+    progress: Progress | None = None,
 ) -> Iterator[tuple[list[int], NDArray[np.float32]]]:
     """Unit-length pooled last hidden states, batch by batch, the longest first.
 
@@ -156,16 +201,21 @@ def encode(
         ids: token ids of each text.
         pooling: ``mean`` over tokens, ``cls`` (the first) or ``max``.
         dtype: ``float32`` or ``bfloat16``; pooling is done in float32.
+        progress: told when memory ran out, after which batches are smaller.
 
     Yields:
         Positions in ``ids``, and their embeddings, float32 (positions, dimensions).
+
+    Raises:
+        MemoryError: not even a single text fits.
     """
     import torch
 
     model = encoder.model.to(getattr(torch, dtype))
     pad = encoder.tokenizer.pad_token_id or 0
     budget = _BATCH_TOKENS if model.device.type == "cpu" else _BATCH_TOKENS_ACCELERATOR
-    for rows in bucket([len(one) for one in ids], budget):
+
+    def compute(rows: list[int]) -> NDArray[np.float32]:
         lengths = np.array([len(ids[i]) for i in rows])
         width = int(lengths.max())
         padded = np.full((len(rows), width), pad, dtype=np.int64)
@@ -177,8 +227,15 @@ def encode(
         with torch.inference_mode():
             batch = torch.from_numpy(padded).to(model.device)
             states = model(input_ids=batch, attention_mask=mask).last_hidden_state.float()
-            pooled = torch.nn.functional.normalize(_pool(states, inside, pooling), dim=1)
-        yield rows, pooled.cpu().numpy()
+            pooled: NDArray[np.float32] = (
+                torch.nn.functional.normalize(_pool(states, inside, pooling), dim=1).cpu().numpy()
+            )
+        return pooled
+
+    for done in run_batches([len(one) for one in ids], compute, max_tokens=budget, progress=progress):
+        if done.why:
+            raise MemoryError(f"embeddings: {done.why}")
+        yield done.rows, done.values
 
 
 def _pool(states: Any, inside: Any, pooling: str) -> Any:

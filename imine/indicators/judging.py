@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from imine.indicators.batches import run_batches
 from imine.indicators.cache import ScoreStore
+from imine.indicators.spread import Compute, run_spread
 from imine.progress import Progress
 
 STORED = pl.Struct({"score": pl.Float64, "cut": pl.Int64})
@@ -52,57 +53,50 @@ def open_store(kind: str, fingerprint: dict[str, Any], on_disk: bool) -> ScoreSt
 def judge_rows(
     inputs: Sequence[JudgeInput],
     keys: Sequence[str],
-    judge: Callable[[list[JudgeInput]], Any],
+    stores: Sequence[ScoreStore],
+    prepare: Callable[[str], Compute],
     *,
     kind: str,
-    device: str,
-    store: ScoreStore,
+    devices: Sequence[str],
     progress: Progress,
 ) -> None:
-    """Score rows and put them into the store, the longest first.
+    """Score rows and put them into their stores, the longest first.
 
     Args:
         inputs: the rows.
         keys: content key of each.
-        judge: gives the scores of a batch, a tensor (rows,).
-        kind: the indicator's name, for the progress.
-        device: type of the device it runs on, ``cpu`` or ``cuda``.
-        store: where finished rows are kept; a row that memory did not suffice for is not kept on disk.
+        stores: where each is kept; a row that memory did not suffice for is not kept on disk.
+        prepare: from a device to a function that gives the scores of a batch, one a row; not called where no row needs
+            the model.
+        kind: what is scored, for the progress.
+        devices: where the model runs, one process each if there are several.
         progress: told of the tokens done.
     """
     progress.start(kind, sum(len(one.ids) for one in inputs), "tokens")
-    with store:
-        for key, one in zip(keys, inputs, strict=True):
+    with ExitStack() as stack:
+        for store in {id(store): store for store in stores}.values():
+            stack.enter_context(store)
+        for one, key, store in zip(inputs, keys, stores, strict=True):
             if one.why:
                 store.add(key, {"score": None, "cut": 0}, one.why)
         at = [i for i, one in enumerate(inputs) if not one.why]
-        lengths = [len(inputs[i].ids) for i in at]
-        budget = _BATCH_TOKENS.get(device, _BATCH_TOKENS["cpu"])
-        batches = run_batches(
-            lengths, lambda rows: judge([inputs[at[k]] for k in rows]), max_tokens=budget, progress=progress
-        )
-        for batch in batches:
-            rows = [at[k] for k in batch.rows]
-            if batch.why:
-                # Another machine, or this one at another time, may have the memory: say so, and do not keep it.
-                store.values[keys[rows[0]]] = ({"score": None, "cut": 0}, batch.why)
-            else:
-                _keep(
-                    store,
-                    [keys[i] for i in rows],
-                    batch.values.double().tolist(),
-                    [inputs[i].cut for i in rows],
-                )
+        rows = [inputs[i] for i in at]
+        lengths = [len(one.ids) for one in rows]
+        for batch in run_spread(prepare, rows, lengths, devices, _BATCH_TOKENS, progress):
+            for k, score in zip(batch.rows, batch.values or [None] * len(batch.rows), strict=True):
+                _keep(stores[at[k]], keys[at[k]], score, rows[k].cut, batch.why)
             progress.advance(sum(lengths[k] for k in batch.rows))
     progress.finish()
 
 
-def _keep(store: ScoreStore, keys: list[str], scores: list[float], cuts: list[int]) -> None:
-    for key, score, cut in zip(keys, scores, cuts, strict=True):
-        if math.isfinite(score):
-            store.add(key, {"score": score, "cut": cut})
-        else:
-            store.add(key, {"score": None, "cut": cut}, "the model's score is not a finite number")
+def _keep(store: ScoreStore, key: str, score: float | None, cut: int, why: str | None) -> None:
+    if score is None:
+        # Another machine, or this one at another time, may have the memory: say so, and do not keep it.
+        store.values[key] = ({"score": None, "cut": 0}, why)
+    elif math.isfinite(score):
+        store.add(key, {"score": score, "cut": cut})
+    else:
+        store.add(key, {"score": None, "cut": cut}, "the model's score is not a finite number")
 
 
 def judged_column(

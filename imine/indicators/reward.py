@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import polars as pl
 
 from imine.columns import require_column
 from imine.indicators.cache import ScoreStore
+from imine.indicators.gpt_neox_reward import register_architecture
 from imine.indicators.judging import JudgeInput, judge_rows, judged_column, padded
 from imine.indicators.layouts import RewardLayout, encode_pairs
-from imine.indicators.models import LoadedModel, load_classifier
+from imine.indicators.models import LoadedModel, load_classifier, load_tokenizer
+from imine.indicators.spread import Compute
 from imine.indicators.tokens import prompt_text
 from imine.progress import Progress
 
@@ -38,6 +41,7 @@ def score_reward(
     model_name: str,
     layout: RewardLayout,
     dtype: str,
+    devices: Sequence[str],
     store: ScoreStore,
     progress: Progress,
 ) -> pl.DataFrame:
@@ -49,6 +53,7 @@ def score_reward(
         model_name: name or folder of a model with one output.
         layout: how it takes its input, see :func:`imine.indicators.layouts.reward_layout`.
         dtype: number type of its weights; the last layer is float32 whatever this is.
+        devices: where it runs, one process each if there are several.
         store: where finished rows are kept.
         progress: told of the tokens done, and of the rows that were cut.
 
@@ -61,18 +66,35 @@ def score_reward(
     missing = store.missing(keys, progress)
     if missing:
         rows = frame.select("instruction", "input", "output")[missing]
-        loaded = load_classifier(model_name, dtype)
-        inputs = encode_pairs(loaded.tokenizer, layout, prompt_text(rows).to_list(), rows["output"].to_list())
+        register_architecture()
+        tokenizer = load_tokenizer(model_name)
         judge_rows(
-            inputs,
+            encode_pairs(tokenizer, layout, prompt_text(rows).to_list(), rows["output"].to_list()),
             [keys[i] for i in missing],
-            reward_judge(loaded),
+            [store] * len(missing),
+            partial(prepare_reward, model_name, dtype),
             kind="reward",
-            device=loaded.model.device.type,
-            store=store,
+            devices=devices,
             progress=progress,
         )
     return judged_column(store, keys, "reward", layout.max_tokens, progress)
+
+
+def prepare_reward(model_name: str, dtype: str, device: str) -> Compute:
+    """A reward model on a device, ready for batches.
+
+    Args:
+        model_name: name or folder of a model with one output.
+        dtype: number type of its weights.
+        device: as torch names it.
+    """
+    judge = reward_judge(load_classifier(model_name, dtype, on=device))
+
+    def compute(rows: list[JudgeInput]) -> list[float]:
+        rewards: list[float] = judge(rows).double().tolist()
+        return rewards
+
+    return compute
 
 
 def reward_judge(loaded: LoadedModel) -> Callable[[list[JudgeInput]], Any]:

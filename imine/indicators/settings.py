@@ -24,7 +24,7 @@ class ScoreSettings:
         max_tokens: longest prompt and response together that the causal model sees.
         dtype: number type of the causal model: ``float32``, ``bfloat16``, or ``auto`` for bfloat16 where the hardware
             has units for it.
-        devices: where the causal model runs, one process a device; empty for all accelerators, else the CPU.
+        devices: where models run, one process a device; empty for all accelerators, else the CPU.
         encoder: name or folder of the sentence encoder (neighbours).
         reward_model: name or folder of the reward model (reward).
         unieval_model: name or folder of the yes-or-no judge (naturalness, coherence, understandability).

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import polars as pl
@@ -18,7 +18,8 @@ from imine.columns import require_column
 from imine.errors import ModelError
 from imine.indicators.cache import ScoreStore
 from imine.indicators.judging import JudgeInput, judge_rows, judged_column, padded
-from imine.indicators.models import load_seq2seq
+from imine.indicators.models import load_seq2seq, load_tokenizer
+from imine.indicators.spread import Compute
 from imine.progress import Progress
 
 MAX_TOKENS = 1024
@@ -78,41 +79,64 @@ def dialogue_history(instruction: str, input: str) -> str:
 def score_unieval(
     frame: pl.DataFrame,
     keys: list[str],
-    name: str,
-    load: Callable[[], YesJudge],
+    stores: Mapping[str, ScoreStore],
     *,
-    store: ScoreStore,
+    model_name: str,
+    dtype: str,
+    devices: Sequence[str],
     progress: Progress,
-) -> pl.DataFrame:
-    """One of UniEval's dimensions of every row; what the store has is not computed again.
+) -> dict[str, pl.DataFrame]:
+    """UniEval's dimensions of every row; what the stores have is not computed again.
 
     Args:
         frame: records, with ``instruction``, ``input`` and ``output``.
         keys: content key of each row.
-        name: a key of :data:`QUESTIONS`.
-        load: gives the model; called only where something is missing.
-        store: where finished rows are kept.
+        stores: where finished rows are kept, by the dimensions that are asked for: keys of :data:`QUESTIONS`.
+        model_name: name or folder of an encoder-decoder; loaded only where something is missing.
+        dtype: number type of its weights; the last layer is float32 whatever this is.
+        devices: where it runs, one process each if there are several.
         progress: told of the tokens done, and of the rows that were cut.
 
     Returns:
-        One row a row of ``frame``: ``value`` (Float64, 0 to 1) and ``why`` (String).
+        For each dimension one row a row of ``frame``: ``value`` (Float64, 0 to 1) and ``why`` (String).
 
+    Raises:
+        ModelError: the model is no encoder-decoder, or its tokenizer begins yes and no alike.
     """
-    missing = store.missing(keys, progress)
-    if missing:
-        rows = frame.select("instruction", "input", "output")[missing]
-        judge = load()
-        histories = [dialogue_history(a, b) for a, b in rows.select("instruction", "input").iter_rows()]
+    missing = {name: store.missing(keys, progress) for name, store in stores.items()}
+    if any(missing.values()):
+        tokenizer = load_tokenizer(model_name)
+        inputs: list[JudgeInput] = []
+        for name, at in missing.items():
+            rows = frame.select("instruction", "input", "output")[at]
+            histories = [dialogue_history(a, b) for a, b in rows.select("instruction", "input").iter_rows()]
+            inputs += encode_questions(tokenizer, name, rows["output"].to_list(), histories)
         judge_rows(
-            encode_questions(judge.tokenizer, name, rows["output"].to_list(), histories),
-            [keys[i] for i in missing],
-            judge.rate,
-            kind=name,
-            device=judge.device,
-            store=store,
+            inputs,
+            [keys[i] for at in missing.values() for i in at],
+            [stores[name] for name, at in missing.items() for _ in at],
+            partial(prepare_unieval, model_name, dtype),
+            kind="unieval",
+            devices=devices,
             progress=progress,
         )
-    return judged_column(store, keys, name, MAX_TOKENS, progress)
+    return {name: judged_column(store, keys, name, MAX_TOKENS, progress) for name, store in stores.items()}
+
+
+def prepare_unieval(model_name: str, dtype: str, device: str) -> Compute:
+    """The model on a device, ready for batches of questions.
+
+    Args:
+        model_name, dtype: as for :func:`load_yes_judge`.
+        device: as torch names it.
+    """
+    rate = load_yes_judge(model_name, dtype, on=device)
+
+    def compute(rows: list[JudgeInput]) -> list[float]:
+        shares: list[float] = rate(rows).tolist()
+        return shares
+
+    return compute
 
 
 def encode_questions(
@@ -162,28 +186,19 @@ def _fills(tokenizer: Any, response: str) -> bool:
     return len(tokenizer(_ask("coherence", response, ""), truncation=False)["input_ids"]) >= MAX_TOKENS
 
 
-@dataclass(frozen=True, slots=True)
-class YesJudge:
-    """A model that answers yes or no, ready for batches.
-
-    Attributes:
-        tokenizer: its transformers tokenizer.
-        device: type of the device that it runs on.
-        rate: from rows to P(Yes) / (P(Yes) + P(No)) at the first step of the decoder, a float64 tensor (rows,).
-    """
-
-    tokenizer: Any
-    device: str
-    rate: Callable[[list[JudgeInput]], Any]
-
-
-def load_yes_judge(model_name: str, dtype: str = "float32") -> YesJudge:
+def load_yes_judge(
+    model_name: str, dtype: str = "float32", on: str | None = None
+) -> Callable[[list[JudgeInput]], Any]:
     """A T5 that was trained to answer questions with yes or no.
 
     Args:
         model_name: name or folder of an encoder-decoder.
         dtype: number type of its weights. Its last layer is replaced by the two rows of it that are asked for, in
             float32, so that bfloat16 does not leave the answer with two digits.
+        on: the device; ``None`` for the accelerator where there is one.
+
+    Returns:
+        From rows to P(Yes) / (P(Yes) + P(No)) at the first step of the decoder, a float64 tensor (rows,).
 
     Raises:
         ModelError: it is no encoder-decoder, or yes and no begin with the same token.
@@ -191,7 +206,7 @@ def load_yes_judge(model_name: str, dtype: str = "float32") -> YesJudge:
     """
     import torch
 
-    loaded = load_seq2seq(model_name, dtype)
+    loaded = load_seq2seq(model_name, dtype, on=on)
     yes, no = yes_and_no(loaded.tokenizer, model_name)
     model = loaded.model
     head = model.get_output_embeddings().weight[[yes, no]].detach().float()
@@ -209,7 +224,7 @@ def load_yes_judge(model_name: str, dtype: str = "float32") -> YesJudge:
             logits = model(**padded(rows, pad_id, model.device), decoder_input_ids=first).logits[:, 0]
             return torch.sigmoid((logits[:, 0] - logits[:, 1]).double())
 
-    return YesJudge(loaded.tokenizer, model.device.type, rate)
+    return rate
 
 
 def yes_and_no(tokenizer: Any, model_name: str) -> tuple[int, int]:

@@ -131,23 +131,28 @@ def load_causal_lm(
     return loaded
 
 
-def load_encoder(name_or_path: str = "all-minilm-l6-v2") -> LoadedModel:
+def load_encoder(name_or_path: str = "all-minilm-l6-v2", on: str | None = None) -> LoadedModel:
     """A sentence encoder with its tokenizer, from safetensors, in float32.
+
+    Args:
+        name_or_path: name or folder of the model.
+        on: the device; ``None`` for the accelerator where there is one.
 
     Raises:
         ModelNotFoundError: the model is not there.
         ModelError: it is of another kind.
         MissingExtraError: torch or transformers is not installed.
     """
-    return _load(name_or_path, "AutoModel")
+    return _load(name_or_path, "AutoModel", on=on)
 
 
-def load_classifier(name_or_path: str, dtype: str = "float32") -> LoadedModel:
+def load_classifier(name_or_path: str, dtype: str = "float32", on: str | None = None) -> LoadedModel:
     """A model with a head over whole texts (a reward model), with its tokenizer, from safetensors.
 
     Args:
         name_or_path: name or folder of the model.
         dtype: number type of its weights.
+        on: the device; ``None`` for the accelerator where there is one.
 
     Raises:
         ModelNotFoundError: the model is not there.
@@ -158,22 +163,23 @@ def load_classifier(name_or_path: str, dtype: str = "float32") -> LoadedModel:
     from imine.indicators.gpt_neox_reward import register_architecture
 
     register_architecture()
-    return _load(name_or_path, "AutoModelForSequenceClassification", dtype, whole=True)
+    return _load(name_or_path, "AutoModelForSequenceClassification", dtype, whole=True, on=on)
 
 
-def load_seq2seq(name_or_path: str, dtype: str = "float32") -> LoadedModel:
+def load_seq2seq(name_or_path: str, dtype: str = "float32", on: str | None = None) -> LoadedModel:
     """An encoder-decoder (a T5 that answers yes or no), with its tokenizer, from safetensors.
 
     Args:
         name_or_path: name or folder of the model.
         dtype: number type of its weights.
+        on: the device; ``None`` for the accelerator where there is one.
 
     Raises:
         ModelNotFoundError: the model is not there.
         ModelError: it is of another kind, or lacks weights.
         MissingExtraError: torch or transformers is not installed.
     """
-    return _load(name_or_path, "AutoModelForSeq2SeqLM", dtype, whole=True)
+    return _load(name_or_path, "AutoModelForSeq2SeqLM", dtype, whole=True, on=on)
 
 
 def _load(

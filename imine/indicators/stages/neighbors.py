@@ -92,6 +92,7 @@ def embed_records(
     records: pl.DataFrame, settings: ScoreSettings, progress: Progress, keys: list[str] | None = None
 ) -> Any:
     """Embeddings of records, float32 (rows, dimensions), from the cache where it has them."""
+    from imine.indicators.devices import find_devices
     from imine.indicators.embeddings import embed
     from imine.indicators.vectors import VectorStore
 
@@ -99,7 +100,13 @@ def embed_records(
     store = VectorStore("embeddings", encoder, settings.cache)
     keys = content_keys(records) if keys is None else keys
     return embed(
-        records, keys, encoder_name=settings.encoder, store=store, progress=progress, dtype=encoder["dtype"]
+        records,
+        keys,
+        encoder_name=settings.encoder,
+        store=store,
+        progress=progress,
+        dtype=encoder["dtype"],
+        devices=settings.devices or find_devices(),
     )
 
 

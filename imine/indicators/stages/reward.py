@@ -15,6 +15,7 @@ from imine.records import content_keys
 def _run(
     records: pl.DataFrame, names: list[str], settings: ScoreSettings, progress: Progress
 ) -> dict[str, Column]:
+    from imine.indicators.devices import find_devices
     from imine.indicators.judging import open_store
     from imine.indicators.layouts import reward_layout
     from imine.indicators.models import model_path
@@ -27,6 +28,7 @@ def _run(
         model_name=settings.reward_model,
         layout=reward_layout(model_path(settings.reward_model)),
         dtype=fingerprint["dtype"],
+        devices=settings.devices or find_devices(),
         store=open_store("reward", fingerprint, settings.cache),
         progress=progress,
     )

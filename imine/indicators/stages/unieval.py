@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from functools import cache
 from typing import Any
 
 import polars as pl
@@ -18,21 +17,22 @@ from imine.records import content_keys
 def _run(
     records: pl.DataFrame, names: list[str], settings: ScoreSettings, progress: Progress
 ) -> dict[str, Column]:
+    from imine.indicators.devices import find_devices
     from imine.indicators.judging import open_store
     from imine.indicators.models import judge_dtype
-    from imine.indicators.unieval import load_yes_judge, score_unieval
+    from imine.indicators.unieval import score_unieval
 
-    keys = content_keys(records)
-    load = cache(lambda: load_yes_judge(settings.unieval_model, judge_dtype()))
-    columns = {}
-    for name in names:
-        fingerprint = _plan(name, settings)
-        store = open_store(name, fingerprint, settings.cache)
-        columns[name] = (
-            score_unieval(records, keys, name, load, store=store, progress=progress),
-            fingerprint,
-        )
-    return columns
+    fingerprints = {name: _plan(name, settings) for name in names}
+    columns = score_unieval(
+        records,
+        content_keys(records),
+        {name: open_store(name, fingerprints[name], settings.cache) for name in names},
+        model_name=settings.unieval_model,
+        dtype=judge_dtype(),
+        devices=settings.devices or find_devices(),
+        progress=progress,
+    )
+    return {name: (columns[name], fingerprints[name]) for name in names}
 
 
 def _plan(name: str, settings: ScoreSettings) -> dict[str, Any]:
