@@ -3,7 +3,7 @@
     python benchmarks/coverage_after_choosing.py [REPETITIONS] [WORKERS]
 
 129 runs, 9 candidates of which 3 matter. The candidates are normal with the correlations that nine measured
-indicators have over the 32 subsets of the shipped study (imine/rules/smollm2_135m/runs.parquet): means over a
+indicators have over the 32 subsets of a pilot study (studies/smollm2_135m_pilot/runs.parquet): means over a
 subset and spreads within it. Errors are normal with standard deviation 1.
 
 Each interval is held against the coefficient that it is about: of its term in the regression, on the chosen terms, of

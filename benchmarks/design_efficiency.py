@@ -11,7 +11,7 @@ Designs: 129 random Dirichlet mixes (concentration 0.3, what the study that ship
 fewer runs. Subsets have 64 examples. Widths are those of 95 % intervals of a regression on all indicators, as
 the rule is fitted, with their plain means and not the standardised ones that steer the draw.
 
-Noise: standard deviation 0.0203 in log loss, the residual one of the shipped rule with 32 runs. Once it is independent
+Noise: standard deviation 0.0203 in log loss, the residual one of the rule of the 32 pilot runs. Once it is independent
 from run to run; once half of its variance is of the rows: a row has an effect of its own in every subset that it is
 in, so that subsets with common rows have correlated noise, which a regression does not know.
 """

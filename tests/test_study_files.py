@@ -15,11 +15,11 @@ DATA = STUDIES.parents[1] / "shared" / "data"
 pytestmark = pytest.mark.skipif(not STUDIES.is_dir(), reason="the studies of the repository are not here")
 
 
-@pytest.mark.parametrize("file", sorted(STUDIES.glob("*.toml")), ids=lambda p: p.stem)
+@pytest.mark.parametrize("file", sorted(STUDIES.rglob("*.toml")), ids=lambda p: p.stem)
 def test_a_study_file_loads_and_its_readme_names_it(file: Path) -> None:
     study = load_study(file)
     assert study.config.name
-    assert file.name in (STUDIES / "README.md").read_text()
+    assert f"`{file.relative_to(STUDIES).as_posix()}`" in (STUDIES / "README.md").read_text()
     if not DATA.is_dir():
         pytest.skip("the pools are not beside this clone (../shared/data)")
     for part in (*study.config.pools, *study.config.evaluation):
@@ -41,3 +41,18 @@ def test_every_band_of_the_univariate_study_has_as_many_subsets() -> None:
     config = load_study(STUDIES / "smollm2_135m_univariate.toml").config
     assert config.design.kind == "univariate"
     assert config.design.subsets % (len(config.design_indicators) * config.design.bands) == 0
+
+
+def test_the_optimal_study_is_that_which_ships_but_for_its_design() -> None:
+    shipped = load_study(STUDIES.parent / "imine" / "rules" / "smollm2_135m" / "study.toml").config
+    optimal = load_study(STUDIES / "smollm2_135m_cpu_optimal.toml").config
+    for key in ("seed", "finetune", "indicators", "pilot"):
+        assert getattr(optimal, key) == getattr(shipped, key)
+    for key in ("pools", "evaluation"):
+        parts = [
+            [part.model_dump() | {"path": part.path.name} for part in getattr(c, key)]
+            for c in (optimal, shipped)
+        ]
+        assert parts[0] == parts[1]
+    assert optimal.design.examples == shipped.design.examples
+    assert 4 * optimal.design.subsets - shipped.design.subsets in range(4)

@@ -276,4 +276,7 @@ def test_the_command_on_the_shipped_runs(tmp_path: Path) -> None:
         "## Noise of a run",
     ):
         assert heading in text
-    assert "| mtld | -0.0007712 |" in text
+    data = prepare_runs(SHIPPED)
+    mtld = fit_ols(data.X, data.y, data.names).params[1 + data.names.index("mtld")]
+    assert f"| mtld | {mtld:.4g} |" in text
+    assert "18 runs on 6 repeated subsets" in text

@@ -1,4 +1,4 @@
-"""Fit the rules that the package ships from the runs that it ships, and write them beside these.
+"""Fit the rules that the package ships from the runs that it ships, and write them and their cards beside these.
 
     python tools/fit_shipped_rules.py [RESULTS]
 
@@ -63,14 +63,19 @@ def fitted(file: str) -> Rule:
     return rule.model_copy(update=changes)
 
 
+def _write(name: str, text: str) -> None:
+    replace_file(HOME / name, lambda beside: beside.write_text(text, encoding="utf-8"))
+
+
 def main() -> None:
-    """Take over the results where they are named, then fit and write both rules."""
+    """Take over the results where they are named, then fit and write both rules and their cards."""
     for name in ("runs.parquet", "reference.npz") if sys.argv[1:] else ():
         shutil.copyfile(Path(sys.argv[1]) / name, HOME / name)
     for file in RULES:
         rule = fitted(file)
-        text = rule.to_json() + "\n"
-        replace_file(HOME / file, lambda beside, text=text: beside.write_text(text, encoding="utf-8"))
+        _write(file, rule.to_json() + "\n")
+        # Of the rule as it is loaded from here on: a card knows the rules that ship.
+        _write(file.replace("rule", "card").replace(".json", ".md"), imine.load_rule(HOME / file).card())
         print(rule.table(), "\n")
 
 
