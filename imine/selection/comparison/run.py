@@ -95,7 +95,8 @@ class _Prepared:
             if after_run:
                 after_run(record["run"])
 
-        jobs = [_job(choice) for choice in self.choices]
+        # Seed by seed, so that what is stopped early has whole seeds of all selectors.
+        jobs = [_job(choice) for choice in sorted(self.choices, key=lambda choice: choice.replicate)]
         run_jobs(jobs, self.trainer, self.ledger, progress=say, after_job=recorded)
         check_finished(jobs, self.ledger, "the comparison")
         runs: Mapping[Any, Mapping[str, Any]] = self.ledger.runs
