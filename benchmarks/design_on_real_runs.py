@@ -7,7 +7,8 @@ few optimal subsets. Repeats of a subset are left out, so that a run is a subset
 It has two parts: how noisy the runs are about the rule (sigma), and how well the design tells the coefficients apart;
 "by design alone" takes the same sigma for both, and is what the simulation speaks of. The interval of a ratio of
 sigmas is that of normal errors (F). Whether both studies find the same coefficients is tested term by term (Welch) and
-for all slopes together (Wald's chi-square over separate fits).
+for all slopes together (Wald's chi-square over separate fits). Then each rule predicts the runs of the other study, and
+the runs of both are fitted together: the shares of the pools, the indicators, and the indicators beside the shares.
 """
 
 from __future__ import annotations
@@ -18,25 +19,30 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-from scipy.stats import chi2, f, t
+from scipy.stats import chi2, f, spearmanr, t
 
-from imine.regression import OlsResults, fit_ols, prepare_runs
+from imine.regression import OlsResults, RunData, fit_ols, prepare_runs
+from imine.regression.validation import KFold
+from imine.study.findings.pools import pool_shares, pools_or_indicators
 
 TERMS = "input_length,output_length,mtld,log_perplexity,knn_6"
 
 
-def fitted(path: Path, terms: list[str], target: str) -> OlsResults:
+def subsets(path: Path) -> pl.DataFrame:
     runs = pl.read_parquet(path)
-    if "repeat" in runs.columns:
-        runs = runs.filter(pl.col("repeat") == 0)
-    data = prepare_runs(runs, terms, target)
+    return runs.filter(pl.col("repeat") == 0) if "repeat" in runs.columns else runs
+
+
+def fitted(data: RunData) -> OlsResults:
     return fit_ols(data.X, data.y, data.names)
 
 
 def main() -> None:
     paths, rest = [Path(p) for p in sys.argv[1:3]], sys.argv[3:]
     target, terms = (rest[0] if rest else "loss"), (rest[1] if len(rest) > 1 else TERMS).split(",")
-    many, few = (fitted(path, terms, target) for path in paths)
+    frames = [subsets(path) for path in paths]
+    data = [prepare_runs(frame, terms, target) for frame in frames]
+    many, few = (fitted(part) for part in data)
     sigmas(many, few)
     rows = [term_line(many, few, i) for i in range(1, len(many.names))]
     print(f"\n{'term':<16}{'width':>11}{'other':>11}{'ratio':>8}{'by design':>11}  coefficients, p of equal")
@@ -46,7 +52,38 @@ def main() -> None:
     away = (many.params - few.params)[1:]
     covariance = (many.covariance + few.covariance)[1:, 1:]
     wald = float(away @ np.linalg.solve(covariance, away))
-    print(f"\nAll slopes the same: chi-square {wald:.2f} on {len(away)}, p {chi2.sf(wald, len(away)):.4f}")
+    print(f"\nAll slopes the same: chi-square {wald:.2f} on {len(away)}, p {chi2.sf(wald, len(away)):.2g}")
+    across(many, data[1], "the rule of the first on the runs of the second")
+    across(few, data[0], "the rule of the second on the runs of the first")
+    both = pl.concat(frames, how="diagonal_relaxed").with_columns(run_id=pl.int_range(pl.len()))
+    together(both, terms, target)
+
+
+def across(rule: OlsResults, runs: RunData, title: str) -> None:
+    predicted = rule.params[0] + runs.X @ rule.params[1:]
+    r2 = 1 - np.sum((runs.y - predicted) ** 2) / np.sum((runs.y - runs.y.mean()) ** 2)
+    print(f"{title}: rank correlation {spearmanr(predicted, runs.y).statistic:.2f}, R2 {r2:.2f}")
+
+
+def together(runs: pl.DataFrame, terms: list[str], target: str) -> None:
+    data, shares = prepare_runs(runs, terms, target), pool_shares(runs)
+    if shares is None:
+        return
+    found = pools_or_indicators(data, shares, KFold(10, 5), title="10-fold, 5 times", level=0.95, seed=0)
+    print(f"\nBoth together, {len(data.y)} subsets, R2 in sample and held out (10-fold, 5 times)")
+    for part, r2 in zip(found.held_out, found.r2, strict=True):
+        print(f"  {part.terms:<22}{r2:.3f}  {part.r2.value:.3f} [{part.r2.low:.3f}, {part.r2.high:.3f}]")
+    print(
+        f"  indicators beside the shares: F {found.f:.2f} on {found.df[0]} and {found.df[1]}, p {found.p:.4f}"
+    )
+    weights = shares.values[:, :-1]
+    beside = fit_ols(np.column_stack([weights, data.X]), data.y, [*shares.pools[:-1], *data.names])
+    ends = beside.conf_int(0.95)
+    for i in range(1 + weights.shape[1], len(beside.names)):
+        low, high = ends[i]
+        print(
+            f"  {beside.names[i]:<16}{beside.params[i]:>11.3g} [{low:.3g}, {high:.3g}]  p {beside.p[i]:.3f}"
+        )
 
 
 def sigmas(many: OlsResults, few: OlsResults) -> None:

@@ -12,7 +12,10 @@ import pytest
 
 import imine
 from imine.indicators.score import planned_fingerprints, settings_for_rule
+from imine.regression import prepare_runs
+from imine.regression.validation import KFold
 from imine.rules import DEFAULT_RULE, compare_fingerprints, list_rules
+from imine.study.findings.pools import pool_shares, pools_or_indicators
 from imine.testing import assert_rule_close
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -94,6 +97,29 @@ def test_the_shipped_coefficients_are_held(file: str, coefficients: dict[str, fl
     rule = imine.load_rule(HOME / file)
     found = {name: estimate.coefficient for name, estimate in rule.coefficients.items()}
     assert found == pytest.approx(coefficients, rel=1e-9)
+
+
+@pytest.mark.parametrize("study", ["smollm2_135m_pilot", "smollm2_135m_cpu_optimal"])
+def test_the_runs_of_other_studies_are_numbers_without_text(study: str) -> None:
+    runs = pl.read_parquet(ROOT / "studies" / study / "runs.parquet")
+    assert runs.height == {"smollm2_135m_pilot": 32, "smollm2_135m_cpu_optimal": 33}[study]
+    assert {name for name, dtype in runs.schema.items() if not dtype.is_numeric()} <= {"run_id"}
+
+
+def test_beside_the_pools_the_indicators_add_nothing_that_can_be_told() -> None:
+    """What the rules' first note says, over the mixes and the optimal subsets together."""
+    mixes = pl.read_parquet(HOME / "runs.parquet").filter(pl.col("repeat") == 0)
+    optimal = pl.read_parquet(ROOT / "studies" / "smollm2_135m_cpu_optimal" / "runs.parquet")
+    both = pl.concat([mixes, optimal], how="diagonal_relaxed").with_columns(run_id=pl.int_range(pl.len()))
+    rule = imine.load_rule(HOME / "rule_perplexity.json")
+    data, shares = prepare_runs(both, rule.indicators, rule.target), pool_shares(both)
+    assert shares is not None
+    found = pools_or_indicators(data, shares, KFold(10), title="", level=0.95, seed=0)
+    assert rule.notes[0].startswith("The runs are mixes of pools. Over 162 subsets")
+    assert len(data.y) == 162
+    assert f"(p {found.p:.2f})" in rule.notes[0]
+    alone, indicators, _ = found.held_out
+    assert alone.r2.value > indicators.r2.value
 
 
 def test_the_runs_are_numbers_without_text() -> None:

@@ -45,7 +45,7 @@ def test_every_band_of_the_univariate_study_has_as_many_subsets() -> None:
 
 def test_the_optimal_study_is_that_which_ships_but_for_its_design() -> None:
     shipped = load_study(STUDIES.parent / "imine" / "rules" / "smollm2_135m" / "study.toml").config
-    optimal = load_study(STUDIES / "smollm2_135m_cpu_optimal.toml").config
+    optimal = load_study(STUDIES / "smollm2_135m_cpu_optimal" / "study.toml").config
     for key in ("seed", "finetune", "indicators", "pilot"):
         assert getattr(optimal, key) == getattr(shipped, key)
     for key in ("pools", "evaluation"):

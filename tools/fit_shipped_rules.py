@@ -23,6 +23,11 @@ from imine.rules.reference import check_reference
 HOME = Path(__file__).resolve().parents[1] / "imine" / "rules" / "smollm2_135m"
 CHEAP = ["input_length", "output_length", "mtld", "knn_6"]
 TARGET = "loss_selfinstruct_gpt4"
+KINDS = (
+    "The runs are mixes of pools. Over 162 subsets the shares of the pools predict the loss better than the indicators "
+    "do, which beside them add nothing that can be told from chance (p 0.22): the rule tells kinds of data apart; that it "
+    "tells rows of one kind apart is not shown (docs/findings.md)."
+)
 RULES = {
     "rule.json": ("smollm2-135m", CHEAP),
     "rule_perplexity.json": ("smollm2-135m-perplexity", [*CHEAP, "log_perplexity"]),
@@ -58,6 +63,7 @@ def fitted(file: str) -> Rule:
         "reference": reference,
         "title": TITLE,
         "description": ABOUT,
+        "notes": (KINDS, *rule.notes),
         "choice": ChoiceRecord(method="named", saw_losses=False),
     }
     return rule.model_copy(update=changes)
