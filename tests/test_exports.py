@@ -314,6 +314,7 @@ def scored(tmp_path: Path) -> tuple[Path, Path, Path]:
         covariance=covariance,
         df_resid=9,
         sigma=0.1,
+        notes=("Made for a test.",),
     )
     made.write(rule)
     return pool, scores, rule
@@ -328,6 +329,7 @@ def test_select_with_all_of_it(tmp_path: Path, capsys: pytest.CaptureFixture[str
     said = capsys.readouterr().out
     assert "Rows by predicted log loss alone (not counted: quotas):" in said
     assert "10 rows" in said
+    assert "Note on the rule: Made for a test." in said
     assert "Stability over 50 refits (coefficients drawn from their covariance" in said
     assert sorted(p.name for p in tmp_path.iterdir()) == ["pool.jsonl", "rule.json", "scores.parquet"]
     hub = tmp_path / "hub"

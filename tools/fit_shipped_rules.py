@@ -25,8 +25,8 @@ CHEAP = ["input_length", "output_length", "mtld", "knn_6"]
 TARGET = "loss_selfinstruct_gpt4"
 KINDS = (
     "The runs are mixes of pools. Over 162 subsets the shares of the pools predict the loss better than the indicators "
-    "do, which beside them add nothing that can be told from chance (p 0.22): the rule tells kinds of data apart; that it "
-    "tells rows of one kind apart is not shown (docs/findings.md)."
+    "do, which beside them add nothing that can be told from chance (p 0.22): the rule tells kinds of data apart; "
+    "that it tells rows of one kind apart is not shown (docs/findings.md)."
 )
 RULES = {
     "rule.json": ("smollm2-135m", CHEAP),

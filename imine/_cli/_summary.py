@@ -33,6 +33,8 @@ def show_selection(selection: Selection, rule: Rule, records: pl.DataFrame, file
     if selection.stability is not None:
         console.print(selection.stability.summary())
     console.print(verdict(rule)[0])
+    for note in rule.notes:
+        console.print(f"Note on the rule: {note}")
     for note in selection.notes:
         console.print(f"Note: {note}")
     for what, path in files.items():
