@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import importlib.util
 import mmap
+import random
 import unicodedata
 from pathlib import Path
 from string import ascii_lowercase
@@ -143,6 +144,17 @@ def test_words_of_tricky_neighbours_are_those_of_the_twin(chars: list[str]) -> N
     assert kernel_hashes(pl.Series([text])) == [naive_hashes(text)]
 
 
+@pytest.mark.parametrize("inserted", ["", "é", "’", "東", "\u0301"])
+def test_runs_of_ascii_of_every_length_are_folded_as_by_the_twin(inserted: str) -> None:
+    chance = random.Random(len(inserted.encode()))
+    texts = []
+    for length in range(200):
+        chars = chance.choices("azAZ09'-' @[`{/:", k=length)
+        chars.insert(chance.randint(0, length), inserted)
+        texts.append("".join(chars))
+    assert kernel_hashes(pl.Series(texts)) == [naive_hashes(text) for text in texts]
+
+
 @given(st.lists(any_text, min_size=1, max_size=5))
 def test_types_and_lengths_are_those_of_the_twin(texts: list[str]) -> None:
     found = measure_text(pl.Series(texts), ["types", "mean_word_length", "sd_word_length"])
@@ -190,6 +202,7 @@ def test_no_byte_is_read_after_the_end_of_a_buffer() -> None:
         b"a\xf0\x9f\x98",
         b"\xe6\x9d\xb1",
         b"\xc3",
+        *(b"word's " * 20 + b"w" * length for length in range(70)),
     ):
         text = b"x " * 10 + tail
         memory[page - len(text) : page] = text

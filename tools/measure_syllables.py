@@ -15,10 +15,10 @@ import numpy as np
 import polars as pl
 
 from imine.indicators.arrow_text import text_chunks
+from imine_kernels.folding import fold_rows, folded_size
 from imine_kernels.syllables import count_syllables
 from imine_kernels.unicode_tables import word_tables
 from imine_kernels.views import locate_rows
-from imine_kernels.words import fold_rows, folded_size
 
 DATA_SETS = ("alpaca", "dolly", "oasst", "stackexchange", "wikihow")
 

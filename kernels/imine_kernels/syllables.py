@@ -9,10 +9,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from imine_kernels.folding import PADDING
 from imine_kernels.jit import helper, kernel
 from imine_kernels.masks import SCRATCH, WINDOW, mask_of, window_at
 from imine_kernels.views import count_ones
-from imine_kernels.words import PADDING
 
 # What a rule looks at lies at most this many bytes before or after.
 _REACH = 4
@@ -118,7 +118,7 @@ def count_syllables(
     """Count the syllables of the words of a block of rows, by a rule for English.
 
     Args:
-        folded, starts: of :func:`imine_kernels.words.fold_rows`.
+        folded, starts: of :func:`imine_kernels.folding.fold_rows`.
         rows: rows of the block.
         syllables: (at least ``rows``,) receives the syllables of all words of each row: at least one for each part
             of a word between hyphens, so that a word without a letter from a to z counts one.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -92,18 +93,24 @@ def count_ones(typing_context: Any, number: Any) -> Any:
     return types.uint64(types.uint64), codegen
 
 
-@intrinsic
-def nonzero_bytes(typing_context: Any, address: Any) -> Any:
-    """One bit for each of the 64 bytes at an address, the first the lowest: whether it is not zero."""
+def _bits_of_64(holds: Callable[[Any, Any, Any], Any]) -> Any:
+    """One bit for each of the 64 bytes at an address, the first the lowest: whether it ``holds`` beside zero."""
 
-    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        vector = ir.VectorType(ir.IntType(8), 64)
-        loaded = builder.load(builder.inttoptr(arguments[0], vector.as_pointer()), align=1)
-        return builder.bitcast(
-            builder.icmp_unsigned("!=", loaded, ir.Constant(vector, [0] * 64)), ir.IntType(64)
-        )
+    @intrinsic
+    def bits(typing_context: Any, address: Any) -> Any:
+        def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            vector = ir.VectorType(ir.IntType(8), 64)
+            loaded = builder.load(builder.inttoptr(arguments[0], vector.as_pointer()), align=1)
+            return builder.bitcast(holds(builder, loaded, ir.Constant(vector, [0] * 64)), ir.IntType(64))
 
-    return types.uint64(types.uintp), codegen
+        return types.uint64(types.uintp), codegen
+
+    return bits
+
+
+nonzero_bytes = _bits_of_64(lambda builder, byte, zero: builder.icmp_unsigned("!=", byte, zero))
+# Bytes from 0x80 on: all that are not ASCII.
+high_bytes = _bits_of_64(lambda builder, byte, zero: builder.icmp_signed("<", byte, zero))
 
 
 @kernel

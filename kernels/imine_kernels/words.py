@@ -1,8 +1,4 @@
-"""Words of a block of rows: folded, split, hashed and numbered, each byte of text read once.
-
-The splitter is described in docs/lexical.md. A row is first folded: word characters in lower case, a zero byte for
-everything else. A word is then a run of bytes that are not zero, and is read eight bytes at a time.
-"""
+"""Words of a block of rows: split, hashed and numbered from their folded text."""
 
 from __future__ import annotations
 
@@ -11,11 +7,8 @@ from numpy.typing import NDArray
 
 from imine_kernels.hashing import SEED, mix_inner, mix_last
 from imine_kernels.jit import helper, kernel
-from imine_kernels.unicode_tables import WordTables
-from imine_kernels.utf8 import JOINER, MARK, SINGLE, WORD, classify, table_pointers
 from imine_kernels.views import (
     address_of,
-    bytes_at,
     count_ones,
     load_eight,
     longs_at,
@@ -25,191 +18,9 @@ from imine_kernels.views import (
     ulongs_at,
 )
 
-# Zero bytes after each folded row, so that eight bytes can be read from its last one.
-PADDING = 16
-
 _ONE = np.uint64(1)
-_THREE = np.uint64(3)
 _ZERO = np.uint64(0)
 _HIGH_BITS = np.uint64(0x8080808080808080)
-
-_OUTSIDE, _IN_WORD, _IN_SINGLE = 0, 1, 2
-_U8 = np.uint8
-
-
-@helper
-def _is_alphanumeric(byte):
-    lower = _U8(byte | _U8(0x20))
-    return (_U8(lower - _U8(0x61)) < _U8(26)) | (_U8(byte - _U8(0x30)) < _U8(10))
-
-
-@helper
-def _is_joiner(byte):
-    return (byte == _U8(0x27)) | (byte == _U8(0x2D))
-
-
-@helper
-def _fold_inner(text, at, end, out, to):
-    """Fold the bytes from ``at`` to ``end``, which are ASCII and have ASCII on both sides.
-
-    Without branches, so that the compiler folds many bytes at once: 0.3 ns a byte, by a table 0.5.
-    """
-    for i in range(end - at):
-        byte, before, after = text[at + i], text[at + i - 1], text[at + i + 1]
-        lower = _U8(byte | _U8(0x20))
-        letter = _U8(lower - _U8(0x61)) < _U8(26)
-        digit = _U8(byte - _U8(0x30)) < _U8(10)
-        joins = _is_joiner(byte) & _is_alphanumeric(before) & _is_alphanumeric(after)
-        out[to + i] = lower if letter else (byte if (digit | joins) else _U8(0))
-
-
-@helper
-def _fold_one(byte, attached, followed):
-    """Folded byte of an ASCII character; a joiner counts between a word and a word character."""
-    if _is_alphanumeric(byte):
-        return _U8(byte | _U8(0x20)) if byte >= _U8(0x40) else byte
-    return byte if attached and followed and _is_joiner(byte) else _U8(0)
-
-
-@helper
-def _end_of_ascii(address, at, end):
-    """First position from ``at`` whose byte is not ASCII, or ``end``."""
-    text = bytes_at(address)
-    while at + 8 <= end:
-        high = load_eight(address + np.uint64(at)) & _HIGH_BITS
-        if high != _ZERO:
-            return at + np.int64(trailing_zeros(high) >> _THREE)
-        at += 8
-    while at < end and text[at] < 0x80:
-        at += 1
-    return at
-
-
-@helper
-def _starts_word(text, at, end, tables):
-    return at < end and classify(text, at, end, tables)[0] == WORD
-
-
-@helper
-def _fold_run(text, at, stop, end, tables, state, out, to):
-    """Fold the ASCII run from ``at`` to ``stop`` in a text that ends at ``end``; the new state and position."""
-    if state == _IN_SINGLE:
-        out[to] = 0
-        to += 1
-    last = stop - 1
-    if at < last:
-        out[to] = _fold_one(text[at], state == _IN_WORD, _is_alphanumeric(text[at + 1]))
-        _fold_inner(text, at + 1, last, out, to + 1)
-        to += last - at
-        attached = _is_alphanumeric(text[last - 1])
-    else:
-        attached = state == _IN_WORD
-    folded = text[last]
-    followed = attached and _is_joiner(folded) and _starts_word(text, stop, end, tables)
-    folded = _fold_one(folded, attached, followed)
-    out[to] = folded
-    return (_IN_WORD if folded != 0 else _OUTSIDE), to + 1
-
-
-@helper
-def _write_character(code_point, out, to):
-    """Write a character as UTF-8; the position after it."""
-    if code_point < 0x80:
-        out[to] = code_point
-        return to + 1
-    if code_point < 0x800:
-        out[to] = 0xC0 | (code_point >> 6)
-    elif code_point < 0x10000:
-        out[to] = 0xE0 | (code_point >> 12)
-    else:
-        out[to] = 0xF0 | (code_point >> 18)
-        to += 1
-        out[to] = 0x80 | ((code_point >> 12) & 0x3F)
-    if code_point >= 0x800:
-        to += 1
-        out[to] = 0x80 | ((code_point >> 6) & 0x3F)
-    out[to + 1] = 0x80 | (code_point & 0x3F)
-    return to + 2
-
-
-@helper
-def _fold_character(text, at, end, tables, state, out, to):
-    """Fold one character that is not ASCII; the new state and positions in text and output."""
-    kind, folded, length = classify(text, at, end, tables)
-    at += length
-    if kind == JOINER:
-        kind = WORD if state == _IN_WORD and _starts_word(text, at, end, tables) else 0
-    if kind == WORD:
-        joined, after = state == _IN_WORD, _IN_WORD
-    elif kind == SINGLE:
-        joined, after = False, _IN_SINGLE
-    elif kind == MARK and state != _OUTSIDE:
-        joined, after = True, state
-    else:
-        joined, after = False, _OUTSIDE
-    if not joined and state != _OUTSIDE:
-        out[to] = 0
-        to += 1
-    if after != _OUTSIDE:
-        to = _write_character(folded, out, to)
-    return after, at, to
-
-
-@helper
-def _fold_row(address, length, tables, out, to):
-    """Write the folded text of a row and its padding; the position after them."""
-    text = bytes_at(address)
-    at, state = 0, _OUTSIDE
-    while at < length:
-        stop = _end_of_ascii(address, at, length)
-        if stop > at:
-            state, to = _fold_run(text, at, stop, length, tables, state, out, to)
-            at = stop
-        while at < length and text[at] >= 0x80:
-            state, at, to = _fold_character(text, at, length, tables, state, out, to)
-    for _ in range(PADDING):
-        out[to] = 0
-        to += 1
-    return to
-
-
-def folded_size(rows: int, n_bytes: int) -> int:
-    """Bytes that the folded text of a block can need at most.
-
-    A character of one byte stays one; of two can become three; one of three can be preceded by a zero byte. The last
-    64 bytes are read, not written, by :func:`find_words`.
-
-    Examples:
-        >>> folded_size(1, 10)
-        100
-    """
-    return 2 * n_bytes + PADDING * rows + 64
-
-
-@kernel
-def fold_rows(
-    addresses: NDArray[np.uint64],
-    lengths: NDArray[np.int64],
-    rows: int,
-    tables: WordTables,
-    folded: NDArray[np.uint8],
-    starts: NDArray[np.int64],
-) -> None:
-    """Fold the texts of a block of rows.
-
-    Args:
-        addresses, lengths: (at least ``rows``,) of :func:`imine_kernels.views.locate_rows`.
-        rows: rows of the block.
-        tables: classes and folds of characters.
-        folded: (at least ``folded_size``,) receives the folded texts one after another, each padded by zeros.
-        starts: (at least ``rows + 1``,) receives where each begins; the last is where the next would begin.
-    """
-    pointers = table_pointers(tables)
-    out, to = bytes_at(address_of(folded)), 0
-    for row in range(rows):
-        starts[row] = to
-        to = _fold_row(addresses[row], max(lengths[row], 0), pointers, out, to)
-    starts[rows] = to
 
 
 @helper
@@ -229,34 +40,30 @@ def find_words(
     folded: NDArray[np.uint8],
     starts: NDArray[np.int64],
     rows: int,
-    begins: NDArray[np.int64],
-    ends: NDArray[np.int64],
+    edges: NDArray[np.int64],
     offsets: NDArray[np.int64],
 ) -> None:
     """Where the words of a block begin and end, from 64 bytes at once.
 
     Args:
-        folded, starts: of :func:`fold_rows`.
+        folded, starts: of :func:`imine_kernels.folding.fold_rows`.
         rows: rows of the block.
-        begins, ends: (at least half the bytes of ``folded``, and eight more,) receive the position of the first byte
-            of every word and of the zero byte after it, row by row.
-        offsets: (at least ``rows + 1``,) receives where the words of each row begin in ``begins``.
+        edges: (at least the bytes of ``folded``, and eight more,) receives for every word, row by row, the position
+            of its first byte and of the zero byte after it.
+        offsets: (at least ``rows + 1``,) receives the number of words before each row.
     """
-    base, n_begins, n_ends = address_of(folded), 0, 0
-    begin_of, end_of = longs_at(address_of(begins)), longs_at(address_of(ends))
+    base, n_edges, edge_of = address_of(folded), 0, longs_at(address_of(edges))
     for row in range(rows):
-        offsets[row] = n_begins
+        offsets[row] = n_edges >> 1
         at, stop, before = starts[row], starts[row + 1], _ZERO
         while at < stop:
             word = nonzero_bytes(base + np.uint64(at))
             if stop - at < 64:
                 word &= (_ONE << np.uint64(stop - at)) - _ONE
-            shifted = (word << _ONE) | before
+            n_edges = _positions(word ^ ((word << _ONE) | before), at, edge_of, n_edges)
             before = word >> np.uint64(63)
-            n_begins = _positions(word & ~shifted, at, begin_of, n_begins)
-            n_ends = _positions(~word & shifted, at, end_of, n_ends)
             at += 64
-    offsets[rows] = n_begins
+    offsets[rows] = n_edges >> 1
 
 
 @helper
@@ -271,11 +78,21 @@ def _continuations(chunk):
     return np.int64(count_ones(chunk & ~(chunk << _ONE) & _HIGH_BITS))
 
 
+@helper
+def _hash_long(address, n_bytes):
+    """Hash of a word of more than eight bytes, and how many of them continue a character."""
+    state, inner, done = SEED, 0, 0
+    while n_bytes - done > 8:
+        chunk = load_eight(address + np.uint64(done))
+        state, inner, done = mix_inner(state, chunk), inner + _continuations(chunk), done + 8
+    chunk = _chunk(address + np.uint64(done), n_bytes - done)
+    return mix_last(state, chunk), inner + _continuations(chunk)
+
+
 @kernel
 def hash_words(
     folded: NDArray[np.uint8],
-    begins: NDArray[np.int64],
-    ends: NDArray[np.int64],
+    edges: NDArray[np.int64],
     count: int,
     hashes: NDArray[np.uint64],
     characters: NDArray[np.uint32],
@@ -283,23 +100,24 @@ def hash_words(
     """Hash and length of every word of a block.
 
     Args:
-        folded, begins, ends: of :func:`find_words`.
+        folded, edges: of :func:`find_words`.
         count: words of the block.
         hashes: (at least ``count``,) receives the hash of every word.
         characters: (the same,) receives the length of every word in code points.
     """
-    base = address_of(folded)
+    base, edge_of = address_of(folded), longs_at(address_of(edges))
+    hash_of, length_of = ulongs_at(address_of(hashes)), uints_at(address_of(characters))
     for k in range(count):
-        address, n_bytes = base + np.uint64(begins[k]), ends[k] - begins[k]
-        state, inner, done = SEED, 0, 0
-        while n_bytes - done > 8:
-            chunk = load_eight(address + np.uint64(done))
-            state, inner, done = mix_inner(state, chunk), inner + _continuations(chunk), done + 8
-        chunk = _chunk(address + np.uint64(done), n_bytes - done)
-        state, inner = mix_last(state, chunk), inner + _continuations(chunk)
+        begin = edge_of[2 * k]
+        address, n_bytes = base + np.uint64(begin), edge_of[2 * k + 1] - begin
+        if n_bytes <= 8:
+            chunk = _chunk(address, n_bytes)
+            state, inner = mix_last(SEED, chunk), _continuations(chunk)
+        else:
+            state, inner = _hash_long(address, n_bytes)
         # Zero marks a free slot of the table in number_words.
-        hashes[k] = state if state != _ZERO else _ONE
-        characters[k] = n_bytes - inner
+        hash_of[k] = state if state != _ZERO else _ONE
+        length_of[k] = n_bytes - inner
 
 
 def table_size(n_words: int) -> int:
@@ -350,11 +168,13 @@ def number_words(
             slots[k] = _ZERO
         for k in range(first, stop):
             count_of[k] = 0
-        mask, n_types, total, squares = np.uint64(size - 1), np.uint32(0), 0, 0
+        total, squares = 0, 0
         for k in range(first, stop):
             length = np.int64(length_of[k])
             total += length
             squares += length * length
+        mask, n_types = np.uint64(size - 1), np.uint32(0)
+        for k in range(first, stop):
             word = hash_of[k]
             slot = word & mask
             found = slots[slot]

@@ -11,7 +11,7 @@ import polars as pl
 from imine.columns.parameters import LexicalParameters
 from imine.indicators.arrow_text import BLOCK_ROWS, TextChunk, for_each_block, text_chunks
 from imine.indicators.lexical.passes import PASSES, Block
-from imine.indicators.lexical.scratch import Outputs, Words
+from imine.indicators.lexical.scratch import Buffers, Outputs, Words
 
 # Text of a block: with its words and their numbers it fits into the second-level cache.
 _BLOCK_BYTES = 1 << 17
@@ -24,6 +24,7 @@ def measure_column(
     *,
     prompt: pl.Series | None = None,
     threads: int | None = None,
+    buffers: Buffers | None = None,
 ) -> Outputs:
     """Quantities of every row of a column.
 
@@ -35,6 +36,7 @@ def measure_column(
         parameters: free numbers of the measures.
         prompt: String column of the same length, for the pass ``copied``.
         threads: number of threads; by default ``NUMBA_NUM_THREADS``, else the cores of this process.
+        buffers: to be used again by the next call from the same thread.
 
     Returns:
         By name, an array (rows,) or (rows, values).
@@ -49,9 +51,10 @@ def measure_column(
     wanted = tuple(passes)
     out = {name: _empty(len(text), kind) for each in wanted for name, kind in PASSES[each].quantities.items()}
     other = None if prompt is None else _one_chunk(prompt)
+    own = buffers or Buffers(BLOCK_ROWS)
 
     def worker() -> Any:
-        return _Worker(wanted, parameters or LexicalParameters(), out, other)
+        return _Worker(wanted, parameters or LexicalParameters(), out, other, own)
 
     for_each_block(worker, text_chunks(text), threads)
     return out
@@ -67,18 +70,21 @@ def _one_chunk(series: pl.Series) -> TextChunk | None:
 
 
 class _Worker:
-    """One thread's work, with its buffers."""
+    """One thread's work."""
 
     def __init__(
-        self, passes: tuple[str, ...], parameters: LexicalParameters, out: Outputs, prompt: TextChunk | None
+        self,
+        passes: tuple[str, ...],
+        parameters: LexicalParameters,
+        out: Outputs,
+        prompt: TextChunk | None,
+        buffers: Buffers,
     ) -> None:
         self._passes = [PASSES[name] for name in passes]
         self._needs = {each.needs for each in self._passes}
         self._out, self._parameters, self._prompt_chunk = out, parameters, prompt
-        self._addresses = np.empty(BLOCK_ROWS, dtype=np.uint64)
-        self._lengths = np.empty(BLOCK_ROWS, dtype=np.int64)
-        self._words = Words(BLOCK_ROWS)
-        self._prompt = None if prompt is None else Words(BLOCK_ROWS)
+        self._addresses, self._lengths = buffers.addresses, buffers.lengths
+        self._words, self._prompt = buffers.words, None if prompt is None else buffers.prompt
 
     def __call__(self, chunk: TextChunk, start: int, stop: int) -> None:
         from imine_kernels.views import locate_rows

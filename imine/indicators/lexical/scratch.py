@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import numpy as np
@@ -34,7 +35,7 @@ class Words:
         self.folded = np.zeros(size, dtype=np.uint8)
         # A word has a byte at least, and a zero after it; eight positions are written at once.
         capacity = size // 2 + 8
-        self._begins, self._ends = np.empty(capacity, np.int64), np.empty(capacity, np.int64)
+        self._edges = np.empty(2 * capacity, dtype=np.int64)
         self.hashes = np.empty(capacity, dtype=np.uint64)
         self.characters = np.empty(capacity, dtype=np.uint32)
         self.ids = np.empty(capacity, dtype=np.uint32)
@@ -62,15 +63,16 @@ class Words:
             rows: rows of the block.
             n_bytes: their bytes together.
         """
-        from imine_kernels.words import find_words, fold_rows, folded_size, hash_words
+        from imine_kernels.folding import fold_rows, folded_size
+        from imine_kernels.words import find_words, hash_words
 
         self.rows = rows
         if len(self.folded) < folded_size(rows, n_bytes):
             self._grow_text(2 * folded_size(rows, n_bytes))
         fold_rows(addresses, lengths, rows, self._tables, self.folded, self.starts)
-        find_words(self.folded, self.starts, rows, self._begins, self._ends, self.offsets)
+        find_words(self.folded, self.starts, rows, self._edges, self.offsets)
         count = int(self.offsets[rows])
-        hash_words(self.folded, self._begins, self._ends, count, self.hashes, self.characters)
+        hash_words(self.folded, self._edges, count, self.hashes, self.characters)
         self.n_words = self.offsets[1 : rows + 1] - self.offsets[:rows]
         longest = int(self.n_words.max(initial=0))
         if longest > self.longest:
@@ -93,6 +95,23 @@ class Words:
             self.lengths,
             self.squared_lengths,
         )
+
+
+class Buffers(threading.local):
+    """A thread's own buffers, made when it first asks for them, for as long as this object lives.
+
+    Attributes:
+        addresses, lengths: (max_rows,) of :func:`imine_kernels.views.locate_rows`.
+        words, prompt: words of a block of the texts, and of the prompts beside them.
+
+    Args:
+        max_rows: rows of a block.
+    """
+
+    def __init__(self, max_rows: int) -> None:
+        self.addresses = np.empty(max_rows, dtype=np.uint64)
+        self.lengths = np.empty(max_rows, dtype=np.int64)
+        self.words, self.prompt = Words(max_rows), Words(max_rows)
 
 
 Outputs = dict[str, NDArray[Any]]
