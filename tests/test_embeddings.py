@@ -15,6 +15,8 @@ from imine.errors import CacheWarning, ModelNotFoundError
 from imine.indicators import embeddings as module
 from imine.indicators.cache_folder import cache_entries
 from imine.indicators.encoders import EncoderRecipe, read_recipe, resolve_dtype
+from imine.indicators.models import load_encoder
+from imine.indicators.score import score
 from imine.indicators.settings import ScoreSettings
 from imine.indicators.stages.neighbors import embed_records
 from imine.indicators.vectors import VectorStore
@@ -149,10 +151,22 @@ def test_rows_that_were_cut_are_counted_also_when_they_come_from_the_store(
     np.testing.assert_array_equal(fresh, again)
 
 
+def test_the_scores_tell_how_many_tokens_of_each_row_were_cut(folder: Path, own_cache: Path) -> None:
+    describe(folder, "mean_tokens", length=20)
+    pool = pl.DataFrame({
+        "instruction": ["a b", "a " * 300, "a b c", "b " * 18, "b " * 19], "input": [""] * 5, "output": [""] * 5
+    })  # fmt: skip
+    tokenizer = load_encoder(str(folder)).tokenizer
+    whole = [len(tokenizer(text)["input_ids"]) for text in module._texts(pool)]
+    for _ in ("computed", "from the store"):
+        frame = score(pool, ["knn_1", "density_2"], settings=ScoreSettings(encoder=str(folder))).frame
+        assert frame["knn_1__cut"].to_list() == [max(0, tokens - 20) for tokens in whole]
+        assert frame["density_2__cut"].to_list() == frame["knn_1__cut"].to_list()
+    assert frame["knn_1__cut"].to_list() != [0] * 5
+
+
 def test_a_text_that_just_fits_was_not_cut(folder: Path, own_cache: Path) -> None:
     pool = load_sample()[:1]
-    from imine.indicators.models import load_encoder
-
     length = len(
         module.tokenize(load_encoder(str(folder)), module._texts(pool), EncoderRecipe(max_tokens=512))[0]
     )
@@ -211,7 +225,7 @@ def store() -> VectorStore:
 KEYS = content_keys(
     pl.DataFrame({"instruction": [str(i) for i in range(10)], "input": [""] * 10, "output": [""] * 10})
 )
-CUT = np.arange(10) % 3 == 0
+CUT = np.arange(10) % 3
 
 
 def test_what_was_taken_is_there_in_another_run_as_a_memory_map(own_cache: Path) -> None:
@@ -257,6 +271,19 @@ def test_a_part_without_keys_is_not_there_and_an_unreadable_one_is_set_aside(own
     with pytest.warns(CacheWarning, match="set aside, it cannot be read"):
         assert again.missing(KEYS) == [0, 1, 2, 3, 4, 5]
     assert store().missing(KEYS) == [0, 1, 2, 3, 4, 5], "set aside for good"
+
+
+def test_a_part_of_an_earlier_version_is_passed_over(own_cache: Path) -> None:
+    with store() as one:
+        one.add(KEYS, unit_vectors(10, 6), CUT)
+    (path,) = one.folder.glob("*.keys.npy")
+    about = np.load(path)
+    np.save(path, about.astype([("key", "V16"), ("cut", "u1")]))
+    again = store()
+    assert again.missing(KEYS) == list(range(10))
+    with again:
+        again.add(KEYS, unit_vectors(10, 6), CUT)
+    assert store().missing(KEYS) == []
 
 
 def test_without_a_disk_nothing_is_written(own_cache: Path) -> None:

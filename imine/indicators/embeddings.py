@@ -56,7 +56,7 @@ def embed(
     progress: Progress,
     dtype: str = "float32",
     devices: Sequence[str] = (),
-) -> NDArray[np.float32]:
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Embeddings of instruction, input and output of every row; what the store has is not computed again.
 
     Long text: what is beyond the encoder's own length is cut off, and how many rows that concerns is noted.
@@ -71,7 +71,8 @@ def embed(
         devices: where the encoder runs, one process each if there are several; empty for the one that is found.
 
     Returns:
-        (rows, dimensions), of unit length; all zeros where a row has no text at all.
+        (rows, dimensions), of unit length; all zeros where a row has no text at all. And (rows,), how many tokens of
+        each were cut.
     """
     recipe = read_recipe(model_path(encoder_name))
     missing = store.missing(keys, progress)
@@ -90,10 +91,10 @@ def embed(
     vectors, cut = store.take(keys)
     if cut.any():
         progress.note(
-            f"embeddings: {int(cut.sum()):,} of {len(keys):,} rows are longer than {recipe.max_tokens} tokens of "
+            f"embeddings: {int((cut > 0).sum()):,} of {len(keys):,} rows are longer than {recipe.max_tokens} tokens of "
             f"{encoder_name}, only their first {recipe.max_tokens} count"
         )
-    return vectors
+    return vectors, cut
 
 
 class _Pieces(Sequence[list[str]]):
@@ -121,7 +122,7 @@ class _Pieces(Sequence[list[str]]):
         return [piece * self._size + i for i in positions]
 
 
-_Embedded = tuple[list[int], NDArray[np.float32], NDArray[np.bool_]]
+_Embedded = tuple[list[int], NDArray[np.float32], NDArray[np.int64]]
 
 
 def _run(
@@ -137,7 +138,7 @@ def _run(
 
 
 def _prepare(encoder_name: str, recipe: EncoderRecipe, dtype: str, device: str | None) -> Work:
-    """The encoder on a device, ready for pieces of texts: positions, embeddings and whether a text was cut."""
+    """The encoder on a device, ready for pieces of texts: positions, embeddings and the tokens that were cut."""
     encoder = load_encoder(encoder_name, on=device)
 
     def work(texts: list[str], progress: Progress) -> Iterator[_Embedded]:
@@ -169,8 +170,8 @@ def tokenize(encoder: LoadedModel, texts: list[str], recipe: EncoderRecipe | Non
 
 def _tokenize(
     encoder: LoadedModel, texts: list[str], recipe: EncoderRecipe
-) -> tuple[list[list[int]], NDArray[np.bool_]]:
-    """Token ids, and whether a text was cut."""
+) -> tuple[list[list[int]], NDArray[np.int64]]:
+    """Token ids of each text, and how many of its tokens were cut."""
     if recipe.lowercase:
         texts = [text.lower() for text in texts]
     if recipe.prompt:
@@ -183,7 +184,10 @@ def _tokenize(
     source = np.array(encoded["overflow_to_sample_mapping"], dtype=np.int64)
     counts = np.bincount(source, minlength=len(texts))
     first = np.concatenate([[0], np.cumsum(counts)[:-1]])
-    return [encoded["input_ids"][i] for i in first], counts > 1
+    sizes = np.array([len(ids) for ids in encoded["input_ids"]], dtype=np.int64)
+    sizes -= encoder.tokenizer.num_special_tokens_to_add()
+    whole = np.bincount(source, weights=sizes, minlength=len(texts)).astype(np.int64)
+    return [encoded["input_ids"][i] for i in first], whole - sizes[first]
 
 
 def encode(

@@ -28,8 +28,8 @@ from imine.progress import Progress
 _SECONDS_BETWEEN_PARTS = 15.0
 # Rows copied at once where parts are merged.
 _ROWS_AT_ONCE = 8192
-# A content key as 16 bytes, and whether the text was cut.
-_KEY = np.dtype([("key", "V16"), ("cut", "u1")])
+# A content key as 16 bytes, and how many tokens of the text were cut.
+_KEY = np.dtype([("key", "V16"), ("cut", "<u4")])
 _DIGITS = 32
 
 
@@ -56,7 +56,7 @@ class VectorStore:
         self._kind, self._fingerprint, self._on_disk = kind, fingerprint, on_disk
         self._parts: list[_Part] = []
         self._places: dict[str, tuple[int, int]] = {}
-        self._fresh: list[tuple[list[str], NDArray[np.float32], NDArray[np.bool_]]] = []
+        self._fresh: list[tuple[list[str], NDArray[np.float32], NDArray[np.int64]]] = []
         self._mine: list[int] = []
         self._written = time.monotonic()
 
@@ -90,6 +90,8 @@ class VectorStore:
         files = stem.with_name(f"{stem.name}.keys.npy"), stem.with_name(f"{stem.name}.vectors.npy")
         try:
             about, vectors = np.load(files[0]), np.load(files[1], mmap_mode="r")
+            if about.dtype.names == _KEY.names and about.dtype != _KEY:
+                return None  # of an earlier version, which kept whether a text was cut, not by how much
             if about.dtype != _KEY or vectors.dtype != np.float32 or vectors.shape[:1] != about.shape:
                 raise ValueError(
                     f"{len(about)} keys of {about.dtype}, vectors {vectors.shape} of {vectors.dtype}"
@@ -110,13 +112,13 @@ class VectorStore:
             if key in wanted:
                 self._places[key] = number, row
 
-    def add(self, keys: Sequence[str], vectors: NDArray[np.float32], cut: NDArray[np.bool_]) -> None:
+    def add(self, keys: Sequence[str], vectors: NDArray[np.float32], cut: NDArray[np.int64]) -> None:
         """Take vectors; on disk after at most some fifteen seconds of further calls.
 
         Args:
             keys: content keys, 32 hexadecimal digits each.
             vectors: (keys, dimensions).
-            cut: (keys,), whether the text was longer than what was read of it.
+            cut: (keys,), tokens of the text beyond what was read of it.
         """
         self._fresh.append((list(keys), np.asarray(vectors, dtype=np.float32), cut))
         if time.monotonic() - self._written > _SECONDS_BETWEEN_PARTS:
@@ -150,18 +152,18 @@ class VectorStore:
     def _write_fingerprint(self, beside: Path) -> None:
         beside.write_text(json.dumps(self._fingerprint, indent=2, sort_keys=True) + "\n")
 
-    def take(self, keys: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """The vectors of these keys, (keys, dimensions), and whether the text of each was cut.
+    def take(self, keys: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """The vectors of these keys, (keys, dimensions), and how many tokens of each text were cut.
 
         Raises:
             KeyError: a key that is not in the store.
         """
         self.flush()
         if not keys:
-            return np.zeros((0, 0), dtype=np.float32), np.zeros(0, dtype=np.bool_)
+            return np.zeros((0, 0), dtype=np.float32), np.zeros(0, dtype=np.int64)
         places = np.array([self._places[key] for key in keys])
         vectors = np.empty((len(keys), self._parts[places[0, 0]].vectors.shape[1]), dtype=np.float32)
-        cut = np.zeros(len(keys), dtype=np.bool_)
+        cut = np.zeros(len(keys), dtype=np.int64)
         for number in np.unique(places[:, 0]):
             rows = np.flatnonzero(places[:, 0] == number)
             part = self._parts[number]

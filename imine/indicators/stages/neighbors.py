@@ -23,7 +23,7 @@ def _run(
     from imine.indicators.neighbors import find_neighbors
 
     keys = content_keys(records)
-    embeddings = embed_records(records, settings, progress, keys)
+    embeddings, cut = _embed(records, settings, progress, keys)
     if settings.reference is None:
         reference, own = embeddings, np.arange(len(keys))
         pool = {"n": len(keys), "sha256": _keys_sha256(keys)}
@@ -40,7 +40,7 @@ def _run(
         fingerprint["reference"] |= pool
         rank = neighbor_rank(name)
         values = found.distance(rank) if name.startswith("knn_") else found.density(rank)
-        columns[name] = (_neighbor_column(values, embeddings, rank), fingerprint)
+        columns[name] = (_neighbor_column(values, embeddings, cut, rank), fingerprint)
     return columns
 
 
@@ -77,7 +77,7 @@ def _check_reference(settings: ScoreSettings, encoder: dict[str, Any]) -> None:
         )
 
 
-def _neighbor_column(distance: Any, embeddings: Any, rank: int) -> pl.DataFrame:
+def _neighbor_column(distance: Any, embeddings: Any, cut: Any, rank: int) -> pl.DataFrame:
     empty = pl.Series(~embeddings.any(axis=1), dtype=pl.Boolean)
     frame = pl.DataFrame({"value": distance, "empty": empty}).with_columns(pl.col("value").fill_nan(None))
     few = f"the reference set has fewer than {rank} other examples"
@@ -85,20 +85,23 @@ def _neighbor_column(distance: Any, embeddings: Any, rank: int) -> pl.DataFrame:
     return frame.select(
         value=pl.when(~pl.col("empty")).then("value"),
         why=no_text.when(pl.col("value").is_null()).then(pl.lit(few)),
+        cut=pl.Series(cut, dtype=pl.Int64),
     )
 
 
-def embed_records(
-    records: pl.DataFrame, settings: ScoreSettings, progress: Progress, keys: list[str] | None = None
-) -> Any:
+def embed_records(records: pl.DataFrame, settings: ScoreSettings, progress: Progress) -> Any:
     """Embeddings of records, float32 (rows, dimensions), from the cache where it has them."""
+    return _embed(records, settings, progress, content_keys(records))[0]
+
+
+def _embed(records: pl.DataFrame, settings: ScoreSettings, progress: Progress, keys: list[str]) -> Any:
+    """Embeddings of records, and how many tokens of each were cut."""
     from imine.indicators.devices import find_devices
     from imine.indicators.embeddings import embed
     from imine.indicators.vectors import VectorStore
 
     encoder = _encoder(settings)
     store = VectorStore("embeddings", encoder, settings.cache)
-    keys = content_keys(records) if keys is None else keys
     return embed(
         records,
         keys,
