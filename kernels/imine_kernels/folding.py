@@ -14,7 +14,7 @@ from numba import types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from imine_kernels.jit import helper, kernel
+from imine_kernels.jit import helper
 from imine_kernels.unicode_tables import WordTables
 from imine_kernels.utf8 import JOINER, MARK, SINGLE, WORD, classify, table_pointers
 from imine_kernels.views import address_of, bytes_at, high_bytes, load_eight, trailing_zeros
@@ -226,7 +226,7 @@ def folded_size(rows: int, n_bytes: int) -> int:
     """Bytes that the folded text of a block can need at most.
 
     A character of one byte stays one; of two can become three; one of three can be preceded by a zero byte. The last
-    64 bytes are read, not written, by :func:`imine_kernels.words.find_words`.
+    64 bytes are read, not written, where words are looked for.
 
     Examples:
         >>> folded_size(1, 10)
@@ -235,7 +235,7 @@ def folded_size(rows: int, n_bytes: int) -> int:
     return 2 * n_bytes + PADDING * rows + 64
 
 
-@kernel
+@helper
 def fold_rows(
     addresses: NDArray[np.uint64],
     lengths: NDArray[np.int64],

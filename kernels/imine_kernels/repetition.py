@@ -201,7 +201,7 @@ def count_members(
     """Words of each row that are in a set.
 
     Args:
-        hashes, offsets: of :func:`imine_kernels.words.hash_words`.
+        hashes, offsets: of :func:`imine_kernels.words.read_words`.
         rows: rows of the block.
         members: (a power of two,) hash table of the set, zero where free, the slot a hash's lowest bits.
         found: (rows,) receives the counts.

@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from imine_kernels.folding import fold_rows
 from imine_kernels.hashing import SEED, mix_inner, mix_last
 from imine_kernels.jit import helper, kernel
+from imine_kernels.unicode_tables import WordTables
 from imine_kernels.views import (
     address_of,
     count_ones,
@@ -35,26 +37,12 @@ def _positions(bits, at, positions, count):
     return count + total
 
 
-@kernel
-def find_words(
-    folded: NDArray[np.uint8],
-    starts: NDArray[np.int64],
-    rows: int,
-    edges: NDArray[np.int64],
-    offsets: NDArray[np.int64],
-) -> None:
-    """Where the words of a block begin and end, from 64 bytes at once.
-
-    Args:
-        folded, starts: of :func:`imine_kernels.folding.fold_rows`.
-        rows: rows of the block.
-        edges: (at least the bytes of ``folded``, and eight more,) receives for every word, row by row, the position
-            of its first byte and of the zero byte after it.
-        offsets: (at least ``rows + 1``,) receives the number of words before each row.
-    """
-    base, n_edges, edge_of = address_of(folded), 0, longs_at(address_of(edges))
+@helper
+def _find_words(folded, starts, rows, edges, offsets):
+    """Where the words of a block begin and end, from 64 bytes at once; the words of its longest row."""
+    base, n_edges, longest, edge_of = address_of(folded), 0, 0, longs_at(address_of(edges))
+    offsets[0] = 0
     for row in range(rows):
-        offsets[row] = n_edges >> 1
         at, stop, before = starts[row], starts[row + 1], _ZERO
         while at < stop:
             word = nonzero_bytes(base + np.uint64(at))
@@ -63,7 +51,9 @@ def find_words(
             n_edges = _positions(word ^ ((word << _ONE) | before), at, edge_of, n_edges)
             before = word >> np.uint64(63)
             at += 64
-    offsets[rows] = n_edges >> 1
+        offsets[row + 1] = n_edges >> 1
+        longest = max(longest, offsets[row + 1] - offsets[row])
+    return longest
 
 
 @helper
@@ -89,22 +79,9 @@ def _hash_long(address, n_bytes):
     return mix_last(state, chunk), inner + _continuations(chunk)
 
 
-@kernel
-def hash_words(
-    folded: NDArray[np.uint8],
-    edges: NDArray[np.int64],
-    count: int,
-    hashes: NDArray[np.uint64],
-    characters: NDArray[np.uint32],
-) -> None:
-    """Hash and length of every word of a block.
-
-    Args:
-        folded, edges: of :func:`find_words`.
-        count: words of the block.
-        hashes: (at least ``count``,) receives the hash of every word.
-        characters: (the same,) receives the length of every word in code points.
-    """
+@helper
+def _hash_words(folded, edges, count, hashes, characters):
+    """Hash and length of every word of a block."""
     base, edge_of = address_of(folded), longs_at(address_of(edges))
     hash_of, length_of = ulongs_at(address_of(hashes)), uints_at(address_of(characters))
     for k in range(count):
@@ -118,6 +95,40 @@ def hash_words(
         # Zero marks a free slot of the table in number_words.
         hash_of[k] = state if state != _ZERO else _ONE
         length_of[k] = n_bytes - inner
+
+
+@kernel
+def read_words(
+    addresses: NDArray[np.uint64],
+    lengths: NDArray[np.int64],
+    rows: int,
+    tables: WordTables,
+    folded: NDArray[np.uint8],
+    starts: NDArray[np.int64],
+    edges: NDArray[np.int64],
+    offsets: NDArray[np.int64],
+    hashes: NDArray[np.uint64],
+    characters: NDArray[np.uint32],
+) -> int:
+    """Fold, split and hash the texts of a block of rows.
+
+    In one kernel, since threads meet at the interpreter's lock before and after each.
+
+    Args:
+        addresses, lengths, rows, tables, folded, starts: of :func:`imine_kernels.folding.fold_rows`.
+        edges: (at least the bytes of ``folded``, and eight more,) receives for every word, row by row, the position
+            of its first byte and of the zero byte after it.
+        offsets: (at least ``rows + 1``,) receives the number of words before each row.
+        hashes: (at least half the bytes of ``folded``,) receives the hash of every word; none is zero.
+        characters: (the same,) receives the length of every word in code points.
+
+    Returns:
+        Words of the longest row.
+    """
+    fold_rows(addresses, lengths, rows, tables, folded, starts)
+    longest = _find_words(folded, starts, rows, edges, offsets)
+    _hash_words(folded, edges, offsets[rows], hashes, characters)
+    return longest
 
 
 def table_size(n_words: int) -> int:
@@ -147,7 +158,7 @@ def number_words(
     """Number the words of each row from 0 in order of first occurrence, count each, and add up their lengths.
 
     Args:
-        hashes, characters, offsets: of :func:`hash_words` and :func:`find_words`; no hash is zero.
+        hashes, characters, offsets: of :func:`read_words`.
         rows: rows of the block.
         table, table_ids: (at least ``table_size`` of the words of the longest row,) scratch.
         ids: (as ``hashes``) receives the number of every word within its row.

@@ -63,18 +63,25 @@ class Words:
             rows: rows of the block.
             n_bytes: their bytes together.
         """
-        from imine_kernels.folding import fold_rows, folded_size
-        from imine_kernels.words import find_words, hash_words
+        from imine_kernels.folding import folded_size
+        from imine_kernels.words import read_words
 
         self.rows = rows
         if len(self.folded) < folded_size(rows, n_bytes):
             self._grow_text(2 * folded_size(rows, n_bytes))
-        fold_rows(addresses, lengths, rows, self._tables, self.folded, self.starts)
-        find_words(self.folded, self.starts, rows, self._edges, self.offsets)
-        count = int(self.offsets[rows])
-        hash_words(self.folded, self._edges, count, self.hashes, self.characters)
+        longest = read_words(
+            addresses,
+            lengths,
+            rows,
+            self._tables,
+            self.folded,
+            self.starts,
+            self._edges,
+            self.offsets,
+            self.hashes,
+            self.characters,
+        )
         self.n_words = self.offsets[1 : rows + 1] - self.offsets[:rows]
-        longest = int(self.n_words.max(initial=0))
         if longest > self.longest:
             self._grow_words(2 * longest)
 
