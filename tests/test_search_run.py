@@ -255,6 +255,52 @@ def test_mined_subsets_are_nested_and_random_ones_are_of_the_whole_pool() -> Non
     assert max(int(id[3:]) for id in large[2].ids) > 1500
 
 
+def test_the_interval_of_a_difference_covers_where_examples_are_few_skewed_and_of_unlike_length() -> None:
+    """Plain errors of resamples held the truth in 77 %, these in 89 %."""
+    held = 0
+    for repeat in range(400):
+        rng = np.random.default_rng(repeat)
+        tokens = np.maximum(5.0, rng.lognormal(4.0, 1.0, 20)).round()
+        hardness, more = rng.gamma(4.0, 0.5, 20), 0.1 * (rng.exponential(1.0, 20) - 1.0)
+        seeds = rng.normal(0.0, 0.002, (2, 3, 3, 1))
+        mined = np.array([1.0, 0.0])[:, None, None, None]
+        sums = (hardness + mined * more + seeds) * tokens
+        losses = Losses((1, 2, 3), {"a": sums}, {"a": tokens}, {"a": hardness * tokens})
+        errors = draw_noise(losses, ["a"], repeats=400, seed=repeat).difference[:, 1]
+        seen = (sums[0, 1] - sums[1, 1]).sum() / 3 / tokens.sum()
+        low, high = np.quantile(errors, [0.025, 0.975])
+        held += seen - high <= 0.0 <= seen - low
+    assert 0.85 <= held / 400 <= 0.98
+
+
+def test_two_sets_that_are_one_in_halves_have_about_its_error() -> None:
+    rng = np.random.default_rng(0)
+    tokens, hardness = rng.integers(20, 80, 200).astype(float), rng.normal(1.8, 0.3, 200)
+    sums = (hardness + rng.normal(0, 0.05, (2, 3, 2, 200))) * tokens
+    whole = Losses((1, 2, 3), {"a": sums}, {"a": tokens}, {"a": hardness * tokens})
+    halves = Losses(
+        (1, 2, 3),
+        {"a": sums[..., :100], "b": sums[..., 100:]},
+        {"a": tokens[:100], "b": tokens[100:]},
+        {"a": (hardness * tokens)[:100], "b": (hardness * tokens)[100:]},
+    )
+    one = draw_noise(whole, ["a"], repeats=4000, seed=1)
+    two = draw_noise(halves, ["a", "b"], repeats=4000, seed=2)
+    for part in ("level", "difference", "curve"):
+        np.testing.assert_allclose(getattr(one, part).std(axis=0), getattr(two, part).std(axis=0), rtol=0.15)
+
+
+def test_equal_arms_and_sizes_differ_by_nothing() -> None:
+    tokens = np.arange(10.0, 40.0)
+    sums = np.broadcast_to(np.random.default_rng(0).normal(2.0, 0.3, 30) * tokens, (2, 3, 1, 30)).copy()
+    noise = draw_noise(
+        Losses((1, 2, 3), {"a": sums}, {"a": tokens}, {"a": sums[0, 0, 0]}), ["a"], repeats=200, seed=0
+    )
+    assert (noise.difference == 0.0).all()
+    assert (noise.curve == 0.0).all()
+    assert noise.level.std() > 0
+
+
 def test_intervals_cover(tmp_path: Path) -> None:
     """Seeds and examples are drawn anew 300 times; 95 % intervals hold the truth in 90 to 99 %."""
     held = 0
@@ -266,6 +312,6 @@ def test_intervals_cover(tmp_path: Path) -> None:
         losses = Losses((1, 2, 3, 4), {"a": sums}, {"a": np.full(60, 50.0)}, {"a": hardness * 50})
         noise = draw_noise(losses, ["a"], repeats=200, seed=repeat)
         seen = sums[0, 0].mean() / 50.0
-        low, high = np.quantile(noise.draws[:, 0, 0], [0.025, 0.975])
+        low, high = np.quantile(noise.level[:, 0, 0], [0.025, 0.975])
         held += seen - high <= 1.8 <= seen - low
     assert 0.90 <= held / 300 <= 0.99

@@ -33,14 +33,14 @@ class _View:
     def arms(self, place: int) -> Arms:
         mined, random = (self._estimate(arm, place) for arm in range(len(ARMS)))
         by_seed = self.by_seed[0, place] - self.by_seed[1, place]
-        errors = self.noise.draws[:, 0, place] - self.noise.draws[:, 1, place]
+        errors = self.noise.difference[:, place]
         halves = [seed_half_width(self.noise, arm, self.level) for arm in range(len(ARMS))]
         half = math.hypot(*(half or 0.0 for half in halves)) if self.noise.seeds_known else None
         return Arms(mined, random, self._make(by_seed, errors, half))
 
     def _estimate(self, arm: int, place: int) -> Estimate:
         half = seed_half_width(self.noise, arm, self.level)
-        return self._make(self.by_seed[arm, place], self.noise.draws[:, arm, place], half)
+        return self._make(self.by_seed[arm, place], self.noise.level[:, arm, place], half)
 
     def _make(self, by_seed: Array, errors: Array, half: float | None) -> Estimate:
         value = float(by_seed.mean())
@@ -78,7 +78,7 @@ def judge(driver: Driver, tried: Tried, lattice: tuple[int, ...], report_on: tup
     shapes = {
         arm: judge_shape(
             searched.means[k],
-            searched.noise.draws[:, k],
+            searched.noise.curve[:, k],
             level=settings.level,
             margin=settings.margin,
             seeds_known=searched.noise.seeds_known,
@@ -115,7 +115,7 @@ def _view(driver: Driver, losses: Losses, sets: tuple[str, ...]) -> _View:
 def _alike(view: _View, sizes: Sequence[int], best: int) -> tuple[int, ...]:
     if not view.noise.seeds_known:
         return ()
-    upper = upper_differences(view.means[0], view.noise.draws[:, 0], view.level)
+    upper = upper_differences(view.means[0], view.noise.curve[:, 0], view.level)
     # A size is worse where even the upper bound of the best one's loss less its own lies below 0.
     return tuple(size for k, size in enumerate(sizes) if k == best or upper[k, best] >= 0)
 
