@@ -122,6 +122,25 @@ def test_refits_on_runs_drawn_anew() -> None:
     assert other.notes == ("The runs are not those that the rule was fitted on (their hash differs).",)
 
 
+def test_runs_that_repeat_a_subset_are_drawn_together() -> None:
+    rng = np.random.default_rng(5)
+    subsets = made_up_runs(20)
+    own = rng.normal(0, 0.02, 20)
+    runs = pl.concat([
+        subsets.with_columns(
+            run_id=pl.col("run_id") + f"-{k}", loss=np.exp(1 + 0.3 * pl.col("x") - 0.2 * pl.col("y") + own)
+        )
+        for k in range(6)
+    ])  # fmt: skip
+    rule = imine.fit(runs, terms=list(NAMES))
+    refits = run_refits(rule, runs, 500, 0)
+    means = imine.fit(runs[:20], terms=list(NAMES))
+    alone = run_refits(means, runs[:20], 500, 0)
+    np.testing.assert_allclose(refits.coefficients, alone.coefficients, rtol=1e-9)
+    assert refits.notes == ("The 120 runs are of 20 subsets: runs that repeat a subset are drawn together.",)
+    assert alone.notes == ()
+
+
 def test_parametric_refits_have_the_rules_covariance() -> None:
     runs = made_up_runs()
     fitted = imine.fit(runs, terms=list(NAMES))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from imine.errors import SelectionError
@@ -80,7 +81,8 @@ def _root(V: Array) -> Array:
 def run_refits(rule: Rule, runs: pl.DataFrame | str | Path, refits: int, seed: int) -> Refits:
     """The rule's terms fitted to its runs drawn anew with replacement, with its weights.
 
-    The terms stay: how steady their choice is, is what ``rule.stability`` tells.
+    Runs of the same indicators repeat a subset, whose own error they share: they are drawn together. The terms stay:
+    how steady their choice is, is what ``rule.stability`` tells.
 
     Raises:
         SelectionError: hardly any draw determines the coefficients.
@@ -99,8 +101,10 @@ def run_refits(rule: Rule, runs: pl.DataFrame | str | Path, refits: int, seed: i
     frame, _ = load_runs(runs)
     data = prepare(frame, rule.indicators, rule.target, weights=rule.weights, drop_incomplete=True)
     sizes = block_sizes(refits)
-    rows = np.concatenate([draw_block(seed, i, len(data.y))[:size] for i, size in enumerate(sizes)])
+    members = _repeats(data.X)
+    draws = np.concatenate([draw_block(seed, i, len(members))[:size] for i, size in enumerate(sizes)])
     weights = np.ones(len(data.y)) if data.weights is None else data.weights
+    rows = (np.concatenate([members[group] for group in draw]) for draw in draws)
     fitted = [_fit(data.X[drawn], data.y[drawn], weights[drawn]) for drawn in rows]
     good = [b for b in fitted if b is not None]
     if len(good) < max(2, refits // 2):
@@ -109,12 +113,22 @@ def run_refits(rule: Rule, runs: pl.DataFrame | str | Path, refits: int, seed: i
             "there are too few runs for this rule"
         )
     failed, notes = refits - len(good), [*data.notes, *_notes(rule)]
+    if len(members) < len(data.y):
+        notes.append(
+            f"The {len(data.y)} runs are of {len(members)} subsets: runs that repeat a subset are drawn together."
+        )
     if failed:
         notes.append(f"{failed:,} refits were left out: the drawn runs do not determine the coefficients.")
     known = rule.provenance.runs_sha256
     if known is not None and runs_sha256(frame) != known:
         notes.append("The runs are not those that the rule was fitted on (their hash differs).")
     return Refits("runs", np.array(good), failed, tuple(notes))
+
+
+def _repeats(X: Array) -> list[npt.NDArray[np.int64]]:
+    """Rows of each subset: those of the same indicators, subsets in the order of their first row."""
+    _, first, group = np.unique(X, axis=0, return_index=True, return_inverse=True)
+    return [np.flatnonzero(group.reshape(-1) == each) for each in np.argsort(first)]
 
 
 def _fit(X: Array, y: Array, weights: Array) -> Array | None:
