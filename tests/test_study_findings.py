@@ -15,14 +15,14 @@ from typer.testing import CliRunner
 from imine._cli import app
 from imine.errors import RegressionError
 from imine.regression import fit_ols, prepare_runs
-from imine.regression.validation import cross_validate
+from imine.regression.validation import KFold, cross_validate
 from imine.rendering import format_p
 from imine.study.findings import FindingsSettings, rank_correlation, study_findings
 from imine.study.findings.compute import Findings
 from imine.study.findings.evaluations import compare_sets
 from imine.study.findings.noise import noise_of_repeats, repeat_labels
 from imine.study.findings.numbers import WholeGroups, held_out, spread_interval
-from imine.study.findings.pools import leave_pools_out, pool_shares, pools_or_indicators
+from imine.study.findings.pools import _robust_test, leave_pools_out, pool_shares, pools_or_indicators
 from imine.study.findings.signs import compare_signs, published_signs
 
 SHIPPED = Path(__file__).resolve().parents[1] / "imine" / "rules" / "smollm2_135m" / "runs.parquet"
@@ -137,6 +137,34 @@ def test_indicators_that_say_more_than_the_pools() -> None:
     f = ((small.residuals**2).sum() - (large.residuals**2).sum()) / 3 / large.sigma**2
     assert found.f == pytest.approx(f)
     assert both > 0.5
+    assert found.robust is not None
+    assert (found.robust.kind, found.robust.df) == ("HC3", (3, found.df[1]))
+    assert found.robust.p < 1e-6
+
+
+def test_beside_the_pools_unequal_noise_is_allowed_for() -> None:
+    """Where the noise grows with an indicator that does nothing, its usual test is wrong too often and HC3's is not."""
+    usual, robust = 0, 0
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        shares, x = rng.dirichlet([1.0, 1.0, 1.0], 60), rng.normal(0, 1, 60)
+        y = shares @ [0.1, 0.2, 0.3] + 0.05 * x**2 * rng.normal(0, 1, 60)
+        X, names = np.column_stack([shares[:, :2], x]), ["a", "b", "mtld"]
+        found = _robust_test(X, names, y, 1, None)
+        assert found is not None
+        usual, robust = usual + (fit_ols(X, y, names).p[-1] < 0.05), robust + (found.p < 0.05)
+    assert usual > 20
+    assert robust < 12
+
+
+def test_repeats_of_a_subset_are_one_in_the_robust_test() -> None:
+    frame = made_up(seed=1)
+    data, shares = prepare_runs(frame), pool_shares(frame)
+    assert shares is not None
+    subsets = [i // 2 for i in range(60)]
+    found = pools_or_indicators(data, shares, KFold(5), title="", level=0.95, seed=0, subsets=subsets)
+    assert found.robust is not None
+    assert (found.robust.kind, found.robust.df) == ("cluster", (3, 29))
 
 
 def test_the_difference_of_two_sets_is_that_of_the_coefficients(found: Findings) -> None:
@@ -188,7 +216,9 @@ def test_repeats_give_the_noise_and_are_found_by_their_means() -> None:
     assert repeats is not None
     assert (repeats.subsets, repeats.runs, repeats.df) == (30, 120, 90)
     assert repeats.sd.low < 0.02 < repeats.sd.high
-    assert repeats.ceiling == pytest.approx(1 - repeats.sd.value**2 / data.y.var(ddof=1))
+    assert repeats.ceiling.value == pytest.approx(1 - repeats.sd.value**2 / data.y.var(ddof=1))
+    assert repeats.ceiling.low == pytest.approx(1 - repeats.sd.high**2 / data.y.var(ddof=1))
+    assert repeats.ceiling.low < repeats.ceiling.value < repeats.ceiling.high < 1
     assert noise_of_repeats(data, fit_ols(data.X, data.y, data.names), list(range(120)), 0.95) is None
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -162,7 +162,7 @@ def study_findings(
     after, why_not = _after(runs, wanted, say)
     shares = pool_shares(data.frame)
     notes = [] if shares else ["The runs do not say which pools they hold rows of (columns rows_<pool>)."]
-    pools, why = _pools(before, shares, scheme, title, wanted)
+    pools, why = _pools(before, shares, scheme, labels, title, wanted)
     notes += [why] if why else []
     say.note("holding out pools")
     procedure = ChooseAgain(data.names, wanted.choose)
@@ -242,13 +242,24 @@ def _left_out(
 
 
 def _pools(
-    before: RunsFit, shares: Shares | None, scheme: WholeGroups, title: str, wanted: FindingsSettings
+    before: RunsFit,
+    shares: Shares | None,
+    scheme: WholeGroups,
+    labels: Sequence[Hashable],
+    title: str,
+    wanted: FindingsSettings,
 ) -> tuple[PoolsOrIndicators | None, str | None]:
     if shares is None:
         return None, None
     try:
         found = pools_or_indicators(
-            before.data, shares, scheme, title=title, level=wanted.level, seed=wanted.seed
+            before.data,
+            shares,
+            scheme,
+            title=title,
+            level=wanted.level,
+            seed=wanted.seed,
+            subsets=labels,
         )
     except RegressionError as error:
         return None, f"No comparison of pools and indicators: {error}"

@@ -25,7 +25,7 @@ class Repeats:
         sd: standard deviation of the log loss between runs of one subset, with its chi-square interval.
         df: its degrees of freedom.
         ceiling: share of the variance of the log loss that is not this noise: what a perfect rule could reach;
-            0 or less where the noise is estimated as large as the whole spread.
+            0 or less where the noise is estimated as large as the whole spread. Its interval is that of the noise.
         lack_of_fit: whether the rule leaves over more than this noise.
     """
 
@@ -33,7 +33,7 @@ class Repeats:
     runs: int
     sd: Estimated
     df: int
-    ceiling: float
+    ceiling: Estimated
     lack_of_fit: Check
 
 
@@ -110,14 +110,9 @@ def noise_of_repeats(
     sd = (squares / df) ** 0.5
     check = diagnose(results, data.X, data.y, replicates=list(labels)).check("lack of fit")
     variance = float(np.var(data.y, ddof=1))
-    return Repeats(
-        len(repeated),
-        sum(counts[g] for g in repeated),
-        spread_interval(sd, df, level),
-        df,
-        1 - sd**2 / variance,
-        check,
-    )
+    noise = spread_interval(sd, df, level)
+    ceiling = Estimated(*(1 - each**2 / variance for each in (noise.value, noise.high, noise.low)))
+    return Repeats(len(repeated), sum(counts[g] for g in repeated), noise, df, ceiling, check)
 
 
 @dataclass(frozen=True, slots=True)

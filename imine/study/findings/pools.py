@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -176,12 +177,29 @@ def _together(
 
 
 @dataclass(frozen=True, slots=True)
+class RobustTest:
+    """Wald's test with errors that need not be alike.
+
+    Attributes:
+        kind: ``HC3``, of errors unlike from run to run, or ``cluster``, that repeats of a subset share too.
+        f, p: the test; df: its degrees of freedom.
+    """
+
+    kind: Literal["HC3", "cluster"]
+    f: float
+    p: float
+    df: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
 class PoolsOrIndicators:
     """Whether the indicators say more than which pools a run is of.
 
     Attributes:
         held_out: the shares of the pools alone, the indicators alone, both; the same folds.
-        f, p: test of all indicators beside the shares of the pools, over all runs; df: its degrees of freedom.
+        f, p: test of all indicators beside the shares of the pools, over all runs, for errors of equal variance; df:
+            its degrees of freedom.
+        robust: the same without equal variances; ``None`` where a run of leverage 1 leaves it undefined.
         r2: over all runs, by the same three.
     """
 
@@ -190,10 +208,18 @@ class PoolsOrIndicators:
     p: float
     df: tuple[int, int]
     r2: tuple[float, float, float]
+    robust: RobustTest | None
 
 
 def pools_or_indicators(
-    data: RunData, shares: Shares, scheme: Scheme, *, title: str, level: float, seed: int
+    data: RunData,
+    shares: Shares,
+    scheme: Scheme,
+    *,
+    title: str,
+    level: float,
+    seed: int,
+    subsets: Sequence[Hashable] | None = None,
 ) -> PoolsOrIndicators:
     """Regress on the shares of the pools, on the indicators, and on both.
 
@@ -204,6 +230,7 @@ def pools_or_indicators(
         shares: their pools.
         scheme: of holding out; title: what it is called.
         level: confidence level; seed: of the resamples.
+        subsets: one label a run, the same for runs that repeat a subset.
 
     Raises:
         RegressionError: too few runs, or shares and indicators that determine each other.
@@ -232,5 +259,30 @@ def pools_or_indicators(
     df = (fits[0].df_resid - fits[2].df_resid, fits[2].df_resid)
     f = (rss[0] - rss[2]) / df[0] / fits[2].sigma ** 2
     return PoolsOrIndicators(
-        judged, f, float(f_distribution.sf(f, *df)), df, (fits[0].r2, fits[1].r2, fits[2].r2)
+        judged,
+        f,
+        float(f_distribution.sf(f, *df)),
+        df,
+        (fits[0].r2, fits[1].r2, fits[2].r2),
+        _robust_test(*sides["both"], data.y, df[0], subsets),
     )
+
+
+def _robust_test(
+    X: Array, names: Sequence[str], y: Array, last: int, subsets: Sequence[Hashable] | None
+) -> RobustTest | None:
+    """Test of the last terms."""
+    from scipy.stats import f as f_distribution
+
+    repeated = subsets is not None and len(set(subsets)) < len(y)
+    try:
+        if repeated:
+            fit = fit_ols(X, y, names, covariance="cluster", groups=subsets)
+        else:
+            fit = fit_ols(X, y, names, covariance="HC3")
+    except RegressionError:
+        return None
+    slopes, V = fit.params[-last:], fit.covariance[-last:, -last:]
+    f = float(slopes @ np.linalg.solve(V, slopes)) / last
+    df = (last, fit.df_inference)
+    return RobustTest("cluster" if repeated else "HC3", f, float(f_distribution.sf(f, *df)), df)

@@ -9,7 +9,7 @@ from imine.rendering import format_p
 from imine.rules.text import markdown_table, or_dash
 from imine.study.findings.compute import Findings
 from imine.study.findings.numbers import Estimated, HeldOut
-from imine.study.findings.pools import LeftOutPools
+from imine.study.findings.pools import LeftOutPools, PoolsOrIndicators
 
 
 def findings_markdown(found: Findings) -> str:
@@ -206,9 +206,20 @@ def _pools(found: Findings) -> Iterator[str]:
     yield ""
     yield (
         f"R2 in sample {pools.r2[0]:.3f}, {pools.r2[1]:.3f}, {pools.r2[2]:.3f}. All indicators beside the shares of "
-        f"the pools: F {pools.f:.2f} on {pools.df[0]} and {pools.df[1]}, p {format_p(pools.p)}."
+        f"the pools: F {pools.f:.2f} on {pools.df[0]} and {pools.df[1]}, p {format_p(pools.p)}{_robust(pools)}."
     )
     yield ""
+
+
+def _robust(pools: PoolsOrIndicators) -> str:
+    test = pools.robust
+    if test is None:
+        return "; with errors that need not be alike not defined, since a run has leverage 1"
+    alike = "by subsets" if test.kind == "cluster" else test.kind
+    return (
+        f"; with errors that need not be alike ({alike}) F {test.f:.2f} on {test.df[0]} and {test.df[1]}, "
+        f"p {format_p(test.p)}"
+    )
 
 
 def _signs(found: Findings) -> Iterator[str]:
@@ -272,8 +283,8 @@ def _noise(found: Findings) -> Iterator[str]:
         r = found.repeats
         p = "not defined" if r.lack_of_fit.p is None else f"p {format_p(r.lack_of_fit.p)}"
         reach = (
-            f"so a perfect rule could reach an R2 of {r.ceiling:.3f}"
-            if r.ceiling > 0
+            f"so a perfect rule could reach an R2 of {_with(r.ceiling, '.3f')}"
+            if r.ceiling.value > 0
             else "as much as all runs differ, so that not even a perfect rule could be seen to predict anything"
         )
         yield (
