@@ -231,7 +231,7 @@ def test_threshold_table_against_selections() -> None:
         assert chosen.kept_mean is not None
         assert (row["kept"], row["share"]) == (chosen.kept_count, chosen.kept_count / 300)
         assert row["mean_prediction"] == pytest.approx(chosen.kept_mean.value, rel=1e-13)
-        assert row["low"] == pytest.approx(chosen.kept_mean.low, rel=1e-12)
+        assert row["low"] == pytest.approx(chosen.kept_mean.any_low, rel=1e-12)
         assert row["outside_share"] == pytest.approx(chosen.kept_outside_share)
     own = select_scored(scores, make_rule(), top=3, by="upper").threshold_table([0.5, -1.0])
     assert own["kept"].to_list() == [0, sum(v is not None and v <= 0.5 for v in scores["x"])]
@@ -250,7 +250,7 @@ def test_the_level_holds_for_every_interval() -> None:
     assert chosen.kept_mean is not None
     assert chosen.kept_mean.level == 0.5
     last = chosen.threshold_table().row(-1, named=True)
-    assert (last["low"], last["high"]) == pytest.approx((chosen.kept_mean.low, chosen.kept_mean.high))
+    assert (last["low"], last["high"]) == pytest.approx((chosen.kept_mean.any_low, chosen.kept_mean.any_high))
     wide = select_scored(scores, make_rule(), top=50).threshold_table().row(-1, named=True)
     assert wide["high"] - wide["low"] > 2 * (last["high"] - last["low"])
 

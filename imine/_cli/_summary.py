@@ -96,7 +96,11 @@ def _mean(prediction: MeanPrediction) -> str:
     if prediction.low is None:
         return f"{prediction.value:.4f}"
     level = f"{prediction.level:.0%}"
-    return f"{prediction.value:.4f} ({level} interval of the expectation {prediction.low:.4f} to {prediction.high:.4f})"
+    return (
+        f"{prediction.value:.4f} ({level} interval of the expectation {prediction.any_low:.4f} to "
+        f"{prediction.any_high:.4f} whatever the rule chooses, {prediction.low:.4f} to {prediction.high:.4f} for a set "
+        "that it did not choose)"
+    )
 
 
 def _term_table(selection: Selection, rule: Rule) -> Table:

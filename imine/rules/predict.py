@@ -25,10 +25,13 @@ class MeanPrediction:
 
     Attributes:
         value: the prediction.
-        low, high: interval of the expected log loss; ``None`` for a rule without covariance.
+        low, high: interval of the expected log loss, for a set that the rule had no part in choosing; ``None`` for a
+            rule without covariance.
         obs_low, obs_high: interval of a new run, whose own error is added.
         level: confidence level.
         outside: terms whose mean lies outside the range that the rule was fitted on.
+        any_low, any_high: interval of the expected log loss that holds for all sets at once (Scheffé 1953, Biometrika
+            40, 87-104), so also for the one that the rule's own coefficients chose.
     """
 
     value: float
@@ -38,6 +41,8 @@ class MeanPrediction:
     obs_high: float | None
     level: float
     outside: tuple[str, ...]
+    any_low: float | None = None
+    any_high: float | None = None
 
 
 def contribution_columns(rule: Rule) -> list[pl.Expr]:
@@ -91,8 +96,28 @@ def predict_set(rule: Rule, means: Mapping[str, float], level: float) -> MeanPre
         return MeanPrediction(value, None, None, None, None, level, outside)
     X = np.array([[means[name] for name in rule.indicators]], dtype=np.float64)
     mean, observation = (float(half[0]) for half in _half_widths(rule, X, level))
+    anything = mean * _scheffe_ratio(rule, level)
     return MeanPrediction(
-        value, value - mean, value + mean, value - observation, value + observation, level, outside
+        value,
+        value - mean,
+        value + mean,
+        value - observation,
+        value + observation,
+        level,
+        outside,
+        value - anything,
+        value + anything,
+    )
+
+
+def _scheffe_ratio(rule: Rule, level: float) -> float:
+    """Width of an interval for all means at once over that for one."""
+    from scipy.stats import f, t
+
+    assert rule.df_resid is not None
+    count = len(rule.terms) + 1
+    return math.sqrt(count * f.isf(1.0 - level, count, rule.df_resid)) / float(
+        t.isf((1.0 - level) / 2.0, rule.df_resid)
     )
 
 

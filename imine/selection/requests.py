@@ -46,7 +46,7 @@ class Request:
         tokens: most tokens to keep; rows are taken in rank order up to the first that does not fit.
         token_column: column of the scores that holds the tokens of a row.
         by: what rows are ranked by, and what a threshold is compared with: ``prediction``, or ``upper``, the upper
-            end of its interval, which keeps only what is surely better than a threshold.
+            end of its interval, which keeps what is better than a threshold beyond the error of its own prediction.
         cannot_tell: with a threshold, whether rows of the band round it are kept or dropped; by default the
             prediction decides on them.
         band: half width of that band; by default a row is in it when its interval holds the threshold.

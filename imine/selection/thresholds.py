@@ -76,8 +76,8 @@ def threshold_rows(
                 "kept": count,
                 "share": count / len(rows) if len(rows) else 0.0,
                 "mean_prediction": mean.value if mean else None,
-                "low": mean.low if mean else None,
-                "high": mean.high if mean else None,
+                "low": mean.any_low if mean else None,
+                "high": mean.any_high if mean else None,
                 "outside_share": None
                 if outside_counts is None or not count
                 else int(outside_counts[i]) / count,
