@@ -76,6 +76,8 @@ def together(runs: pl.DataFrame, terms: list[str], target: str) -> None:
     print(
         f"  indicators beside the shares: F {found.f:.2f} on {found.df[0]} and {found.df[1]}, p {found.p:.4f}"
     )
+    if found.robust is not None:
+        print(f"  with errors that need not be alike (HC3): F {found.robust.f:.2f}, p {found.robust.p:.4f}")
     weights = shares.values[:, :-1]
     beside = fit_ols(np.column_stack([weights, data.X]), data.y, [*shares.pools[:-1], *data.names])
     ends = beside.conf_int(0.95)
