@@ -39,7 +39,7 @@ class ImineExpressions:
         self._expression = expression
 
     def copied_share(self, prompt: pl.Expr | str) -> pl.Expr:
-        """Share of the words of the text that occur in another one.
+        """Share of the words of the text that occur in another one; null where either is.
 
         Args:
             prompt: the other text: a String expression, or the name of a column.
