@@ -12,7 +12,8 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from imine._cli import app
-from imine.errors import FormatError, ModelNotFoundError, StudyConfigError, StudyError
+from imine._cli._recipe_options import recipe
+from imine.errors import BadRowError, FormatError, ModelNotFoundError, StudyConfigError, StudyError
 from tests.finetune_ranks import frame
 
 pytest.importorskip("deepspeed")
@@ -91,6 +92,15 @@ def test_options_of_adapters_and_of_deepspeed(folder: Path) -> None:
     assert "adapter of 9 rows" in done.stdout
 
 
+@pytest.mark.parametrize("there", ["{}", "{ rank = 4, alpha = 8 }"])
+def test_options_of_adapters_stand_over_those_of_a_study(folder: Path, there: str) -> None:
+    file = folder / "study.toml"
+    file.write_text(f"{STUDY}lora = {there}\n")
+    lora = recipe(file, {"lora_rank": None, "lora_dropout": 0.25}).lora
+    assert lora is not None
+    assert (lora.rank, lora.alpha, lora.dropout) == ((4, 8, 0.25) if "rank" in there else (16, 32, 0.25))
+
+
 @pytest.mark.parametrize(
     ("options", "error", "said"),
     [
@@ -105,6 +115,11 @@ def test_options_of_adapters_and_of_deepspeed(folder: Path) -> None:
             r"finetune\.schedule: .*'cosine', 'linear' or 'constant'",
         ),
         (["--deepspeed", "none.json"], StudyConfigError, r"--deepspeed: none\.json: not a readable JSON"),
+        (
+            ["--lora-dropout", "0.1", "--lora-targets", "q_proj"],
+            StudyConfigError,
+            r"--lora-dropout, --lora-targets: no adapters .* add --lora-rank",
+        ),
         (["--model", "no/such"], ModelNotFoundError, "no/such"),
         (["--evaluate", "none.jsonl"], FormatError, r"none\.jsonl"),
     ],
