@@ -6,7 +6,7 @@ They work in eager and lazy frames and in the streaming engine. ``import imine``
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -39,7 +39,7 @@ class ImineExpressions:
         self._expression = expression
 
     def copied_share(self, prompt: pl.Expr | str) -> pl.Expr:
-        """Share of the words of the text that occur in another one.
+        """Share of the words of the text that occur in another one; null where either is.
 
         Args:
             prompt: the other text: a String expression, or the name of a column.
@@ -50,19 +50,39 @@ class ImineExpressions:
             >>> frame.select(pl.col("output").imine.copied_share("input")).item()
             0.5
         """
-
-        def measure(both: pl.Series) -> pl.Series:
-            from imine.indicators.lexical import measure_text
-
-            text, other = both.struct.field("text"), both.struct.field("prompt")
-            return measure_text(text, ["copied_share"], prompt=other)["copied_share"].alias(both.name)
-
         other = pl.col(prompt) if isinstance(prompt, str) else prompt
-        # A struct, since polars streams functions of one column only.
+        if self._expression.meta.has_multiple_outputs() or other.meta.has_multiple_outputs():
+            # polars makes one call a column of this.
+            return pl.map_batches(
+                [self._expression, other], _copied_of_list, return_dtype=pl.Float64, **_ELEMENTWISE
+            )
+        # A struct, since not every polars streams functions of two columns.
         both = pl.struct(self._expression.alias("text"), other.alias("prompt"))
         name = self._expression.meta.output_name(raise_if_undetermined=False)
-        share = both.map_batches(measure, return_dtype=pl.Float64, is_elementwise=True)
+        share = both.map_batches(_copied_of_struct, return_dtype=pl.Float64, is_elementwise=True)
         return share if name is None else share.alias(name)
+
+
+# polars 1.30 takes it for granted and has no such argument.
+_ELEMENTWISE: dict[str, Any] = (
+    {"is_elementwise": True} if "is_elementwise" in inspect.signature(pl.map_batches).parameters else {}
+)
+
+
+def _copied_of_struct(both: pl.Series) -> pl.Series:
+    return _copied(both.struct.field("text"), both.struct.field("prompt")).alias(both.name)
+
+
+def _copied_of_list(both: Sequence[pl.Series]) -> pl.Series:
+    text, prompt = both
+    # A literal comes as one row, however many the other has.
+    return _copied(text, prompt.new_from_index(0, len(text)) if len(prompt) == 1 else prompt)
+
+
+def _copied(text: pl.Series, prompt: pl.Series) -> pl.Series:
+    from imine.indicators.lexical import measure_text
+
+    return measure_text(text, ["copied_share"], prompt=prompt)["copied_share"].alias(text.name)
 
 
 def _method(name: str) -> Callable[..., pl.Expr]:

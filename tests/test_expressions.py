@@ -63,6 +63,20 @@ def test_copied_share_takes_literals_and_streams() -> None:
     assert "SLICE" not in lazy.explain().split("SELECT")[0], "the slice is taken before the words are read"
 
 
+def test_copied_share_of_several_columns() -> None:
+    frame = pl.DataFrame({"o": ["a b", "c"] * 9000, "p": ["a", None] * 9000, "q": ["a", "c d"] * 9000})
+    both = pl.col("o", "p").imine
+    expected = {"o": [0.5, 1.0], "p": [1.0, None]}
+    assert frame.select(both.copied_share("q")).tail(2).to_dict(as_series=False) == expected
+    lazy = frame.lazy().select(both.copied_share("q").name.suffix("_share")).slice(8998, 2)
+    assert lazy.collect(engine="streaming").rows() == [(0.5, 1.0), (1.0, None)]
+    assert lazy.collect_schema() == {"o_share": pl.Float64, "p_share": pl.Float64}
+    literal = frame.select(pl.all().imine.copied_share(pl.lit("a")))
+    assert literal.head(2).rows() == [(0.5, 1.0, 1.0), (0.0, None, 0.0)]
+    grouped = frame.head(4).group_by(pl.lit(1)).agg(both.copied_share("q"))
+    assert grouped.row(0)[1:] == ([0.5, 1.0] * 2, [1.0, None] * 2)
+
+
 def test_wrong_parameters_are_named() -> None:
     with pytest.raises(TypeError, match=r"mtld\(\) takes threshold, min_words, not window"):
         pl.col("output").imine.mtld(window=3)

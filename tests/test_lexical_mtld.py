@@ -239,6 +239,12 @@ def test_an_error_in_a_block_ends_the_others() -> None:
         ({"threshold": float("nan")}, ValueError, "threshold must lie between"),
         ({"min_words": 0}, ValueError, "min_words must be at least 1, and is 0"),
         ({"window": 0}, ValueError, "window must be at least 1, and is 0"),
+        (
+            {"min_words": 2**63},
+            ValueError,
+            "min_words must be at most 9,223,372,036,854,775,807 .*, and is 9,2",
+        ),
+        ({"window": 10**30}, ValueError, "window must be at most"),
         ({"draws": 42.5}, TypeError, "draws must be a whole number, and is 42.5"),
         ({"window": True}, TypeError, "window must be a whole number, and is True"),
         ({"threads": 0}, ValueError, "threads must be at least 1, and is 0"),

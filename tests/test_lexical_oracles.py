@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imine.indicators.lexical import LexicalParameters, measure_text
+from imine.indicators.lexical import LexicalParameters, measure_text, score_lexical
 
 ROOT = Path(__file__).resolve().parents[1]
 _spec = importlib.util.spec_from_file_location("naive_lexical", ROOT / "tests" / "naive_lexical.py")
@@ -165,9 +165,31 @@ def test_copied_words_are_those_of_the_prompt() -> None:
     prompts = pl.Series(["Name a red rose", "", "x " * 3000, None])
     texts = pl.Series(["A ROSE is red.", "nothing", "y x x", "a"])
     found = measure_text(texts, ["copied_share"], prompt=prompts)["copied_share"]
-    assert found.to_list()[:3] == [0.75, 0.0, 2 / 3]
+    assert found.to_list() == [0.75, 0.0, 2 / 3, None]
     with pytest.raises(ValueError, match="copied_share needs the prompts"):
         measure_text(texts, ["copied_share"], prompt=prompts[:2])
+
+
+def test_nothing_is_copied_from_a_null_prompt() -> None:
+    frame = pl.DataFrame(
+        {
+            "instruction": [None, None, None, "a", ""],
+            "input": ["x", "x", None, None, ""],
+            "output": ["a b", None, "", "a b", "a b"],
+        },
+        schema=dict.fromkeys(("instruction", "input", "output"), pl.String),
+    )
+    expected = [
+        (None, "prompt is null"),
+        (None, "response is null"),
+        (None, "response has 0 words, fewer than 1"),
+        (0.5, None),
+        (0.0, None),
+    ]
+    many = pl.concat([frame] * 2000)
+    assert score_lexical(many, ["copied_share"]).rows() == expected * 2000
+    found = frame.select(pl.col("output").imine.copied_share("instruction"))
+    assert found["output"].to_list() == [None, None, None, 0.5, 0.0]
 
 
 def test_sums_of_long_texts_do_not_lose_digits() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from imine.errors import StudyConfigError
+from imine.indicators.templates import TEMPLATES
 from imine.study.config import IndicatorsConfig, PilotConfig, StudyConfig, load_study
 from imine.study.designs.settings import DesignConfig
 from imine.study.file_config import EvaluationConfig, PoolConfig
@@ -221,3 +222,10 @@ def test_keys_that_came_later_stand_in_the_recipe_only_where_they_are_set(tmp_pa
     # The neighbours are looked for among reference rows, so these decide on the draw as well.
     assert recipe["design.reference_rows"] == 2000
     assert "knn_6" in recipe["design.indicators"]
+
+
+def test_the_table_of_keys_names_every_template() -> None:
+    text = (Path(__file__).parent.parent / "docs" / "study.md").read_text(encoding="utf-8")
+    (row,) = (line for line in text.splitlines() if line.startswith("| `template` |"))
+    meaning = row.split("|")[3].partition("(")[0]
+    assert meaning.split("`")[1::2] == list(TEMPLATES)

@@ -12,7 +12,8 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from imine._cli import app
-from imine.errors import FormatError, ModelNotFoundError, StudyConfigError, StudyError
+from imine._cli._recipe_options import recipe
+from imine.errors import BadRowError, FormatError, ModelNotFoundError, StudyConfigError, StudyError
 from tests.finetune_ranks import frame
 
 pytest.importorskip("deepspeed")
@@ -91,6 +92,15 @@ def test_options_of_adapters_and_of_deepspeed(folder: Path) -> None:
     assert "adapter of 9 rows" in done.stdout
 
 
+@pytest.mark.parametrize("there", ["{}", "{ rank = 4, alpha = 8 }"])
+def test_options_of_adapters_stand_over_those_of_a_study(folder: Path, there: str) -> None:
+    file = folder / "study.toml"
+    file.write_text(f"{STUDY}lora = {there}\n")
+    lora = recipe(file, {"lora_rank": None, "lora_dropout": 0.25}).lora
+    assert lora is not None
+    assert (lora.rank, lora.alpha, lora.dropout) == ((4, 8, 0.25) if "rank" in there else (16, 32, 0.25))
+
+
 @pytest.mark.parametrize(
     ("options", "error", "said"),
     [
@@ -105,6 +115,11 @@ def test_options_of_adapters_and_of_deepspeed(folder: Path) -> None:
             r"finetune\.schedule: .*'cosine', 'linear' or 'constant'",
         ),
         (["--deepspeed", "none.json"], StudyConfigError, r"--deepspeed: none\.json: not a readable JSON"),
+        (
+            ["--lora-dropout", "0.1", "--lora-targets", "q_proj"],
+            StudyConfigError,
+            r"--lora-dropout, --lora-targets: no adapters .* add --lora-rank",
+        ),
         (["--model", "no/such"], ModelNotFoundError, "no/such"),
         (["--evaluate", "none.jsonl"], FormatError, r"none\.jsonl"),
     ],
@@ -116,6 +131,61 @@ def test_faults_are_told_before_any_work(
     with pytest.raises(error, match=said):
         raise done.exception or AssertionError(done.output)
     assert not (folder / "tuned").exists()
+
+
+def test_evaluation_files_are_read_as_the_data_or_by_their_own_layout(folder: Path) -> None:
+    # Columns q and a; output is there too, and is not what --map names.
+    mapped = frame(5, 20).rename({"instruction": "q", "output": "a"}).drop("input")
+    mapped.with_columns(output=pl.lit("no")).write_ndjson(folder / "mapped.jsonl")
+    frame(9).rename({"instruction": "q", "output": "a"}).write_ndjson(folder / "data.jsonl")
+    frame(5, 20).write_csv(folder / "held.csv")
+    options = ["--map", "instruction=q", "--map", "output=a", "--format", "jsonl"]
+    options += ["--model", folder / "base", "--max-tokens", "64"]
+    for name in ("mapped.jsonl", "held.csv"):
+        options += ["--evaluate", folder / name]
+    done = invoke(folder / "data.jsonl", "-o", folder / "tuned", *options)
+    assert done.exit_code == 0, (done.output, done.exception)
+    sets = json.loads((folder / "tuned" / "finetune.json").read_text())["evaluation"]
+    # The same five rows, in two layouts.
+    assert sets["mapped"]["loss"] == sets["held"]["loss"]
+    assert (
+        "mapped.jsonl: jsonl [container given], layout alpaca (instruction from q, output from a"
+        in done.output
+    )
+    assert "held.csv: csv, layout alpaca" in done.output
+
+
+def test_an_evaluation_file_that_nothing_fits_is_refused(folder: Path) -> None:
+    frame(9).rename({"instruction": "q", "output": "a"}).write_ndjson(folder / "data.jsonl")
+    (folder / "odd.jsonl").write_text('{"u": "x", "v": "y"}\n')
+    options = ["--map", "instruction=q", "--map", "output=a", "--evaluate", folder / "odd.jsonl"]
+    done = invoke(folder / "data.jsonl", "-o", folder / "tuned", "--model", folder / "base", *options)
+    said = r"odd\.jsonl: --map instruction=q: no such column; columns found: u, v\. An evaluation file.* neither fits"
+    with pytest.raises(FormatError, match=said):
+        raise done.exception or AssertionError(done.output)
+
+
+def test_bad_rows_are_written_beside_the_output(folder: Path) -> None:
+    for name in ("data.jsonl", "held.out.jsonl"):
+        with (folder / name).open("a") as file:
+            file.write(f"no JSON in {name}\n")
+    arguments = [folder / "data.jsonl", "--model", folder / "base", "--max-tokens", "64"]
+    arguments += ["--evaluate", folder / "held.out.jsonl"]
+    refused = invoke(*arguments, "-o", folder / "new" / "tuned")
+    assert isinstance(refused.exception, BadRowError)
+    done = invoke(*arguments, "-o", folder / "new" / "tuned", "--on-bad-row", "skip")
+    assert done.exit_code == 0, (done.output, done.exception)
+    written = {path.name: path.read_text() for path in (folder / "new").iterdir() if path.is_file()}
+    assert {name: json.loads(text)["raw"] for name, text in written.items()} == {
+        "tuned.bad.jsonl": "no JSON in data.jsonl",
+        "tuned.bad-evaluation-held.jsonl": "no JSON in held.out.jsonl",
+    }
+    assert f"1 bad rows were skipped and written to {folder / 'new' / 'tuned.bad.jsonl'}" in done.output
+    beside = folder / "again.bad.jsonl"
+    frame(2).write_ndjson(beside)
+    kept = invoke(beside, "-o", folder / "again", "--model", folder / "base", "--on-bad-row", "skip")
+    with pytest.raises(FormatError, match=r"again\.bad\.jsonl: would overwrite the input"):
+        raise kept.exception or AssertionError(kept.output)
 
 
 def test_data_without_a_response_is_an_error(folder: Path) -> None:

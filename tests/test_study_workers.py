@@ -271,6 +271,8 @@ def test_the_command_says_which_runs_failed(tmp_path: Path, monkeypatch: pytest.
     assert result.exit_code == 1
     assert asked == [3]
     assert "run 1 failed: MemoryError" in result.output
+    assert f"no run is finished in {file.parent / 'out'}\n" in result.output
+    assert "runs.parquet" not in result.output
 
 
 @pytest.mark.slow

@@ -66,6 +66,18 @@ def read_pools(
         turns=turns,
         on_bad_row=on_bad_row,
     )
+    tell_reading(records, bad_rows_to, progress)
+    return records, progress, time.perf_counter() - start
+
+
+def tell_reading(records: RecordSet, bad_rows_to: Path, progress: Progress) -> None:
+    """Say how files were understood, and write bad rows aside.
+
+    Args:
+        records: what was read.
+        bad_rows_to: file for the bad rows; it is not touched where there are none.
+        progress: is told.
+    """
     for line in (*(decision.describe() for decision in records.decisions), *records.notes):
         progress.note(line)
     if records.bad_rows:
@@ -75,7 +87,6 @@ def read_pools(
             f"{len(records.bad_rows):,} bad rows were skipped and written to {bad_rows_to}; "
             f"the first: {first.file}, line {first.line}: {first.reason}"
         )
-    return records, progress, time.perf_counter() - start
 
 
 def pair(item: str) -> tuple[str, str]:

@@ -29,10 +29,17 @@ Schedule = Annotated[str | None, _option("--schedule", "cosine, linear or consta
 WeightDecay = Annotated[float | None, _option("--weight-decay", "Decoupled weight decay.")]
 Clip = Annotated[float | None, _option("--clip", "Largest norm of a step's gradient.")]
 LoraRank = Annotated[int | None, _option("--lora-rank", "Train adapters of this rank, not the weights.")]
-LoraAlpha = Annotated[float | None, _option("--lora-alpha", "Adapters are scaled by alpha / rank.")]
-LoraDropout = Annotated[float | None, _option("--lora-dropout", "Dropout before the adapters.")]
+LoraAlpha = Annotated[
+    float | None, _option("--lora-alpha", "With --lora-rank: adapters are scaled by alpha / rank.")
+]
+LoraDropout = Annotated[
+    float | None, _option("--lora-dropout", "With --lora-rank: dropout before the adapters.")
+]
 LoraTargets = Annotated[
-    str | None, _option("--lora-targets", "Matrices that get one, by commas: q_proj,v_proj; or all-linear.")
+    str | None,
+    _option(
+        "--lora-targets", "With --lora-rank: matrices that get one, by commas: q_proj,v_proj; or all-linear."
+    ),
 ]
 ZeroStage = Annotated[int | None, _option("--zero-stage", "ZeRO stage of DeepSpeed: 0 to 3.")]
 Offload = Annotated[
@@ -96,10 +103,23 @@ def recipe(study: Path | None, given: dict[str, Any]) -> FinetuneConfig:
         if key in words:
             words[key] = [word.strip() for word in words[key].split(",") if word.strip()]
     if lora:
-        found["lora"] = (keys.get("lora") or {}) | lora
+        found["lora"] = _adapters(lora, keys.get("lora"))
     if "deepspeed" in found:
         try:
             found["deepspeed"] = read_deepspeed_json(found["deepspeed"])
         except ValueError as error:
             raise StudyConfigError(f"--deepspeed: {error}") from error
     return check_finetune(keys | found)
+
+
+def _adapters(given: dict[str, Any], there: dict[str, Any] | None) -> dict[str, Any]:
+    """Keys of ``lora``: what was given, over those of the study file; they alone switch nothing to adapters."""
+    from imine.errors import StudyConfigError
+
+    if there is None and "rank" not in given:
+        names = ", ".join(f"--lora-{key}" for key in given)
+        raise StudyConfigError(
+            f"{names}: no adapters are trained here; add --lora-rank (16 is customary), or name a --study whose recipe "
+            "has lora"
+        )
+    return (there or {}) | given

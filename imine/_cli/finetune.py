@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from imine.progress import Progress
+    from imine.records import RecordSet
 
 
 def register(app: typer.Typer) -> None:
@@ -31,7 +32,11 @@ def finetune(
     ],
     evaluate: Annotated[
         list[Path] | None,
-        typer.Option("--evaluate", help="A file to evaluate on, before and after. Repeatable."),
+        typer.Option(
+            "--evaluate",
+            help="A file to evaluate on, before and after; read with --format and --map where they fit it, else by "
+            "its own layout. Repeatable.",
+        ),
     ] = None,
     study: Annotated[Path | None, typer.Option("--study", help="Take the recipe of this study file.")] = None,
     seed: Annotated[
@@ -69,7 +74,8 @@ def finetune(
     given = {key: value for key, value in locals().items() if key in recipe.KEYS}
     # Threads of OpenMP otherwise spin while they wait, and on a shared machine keep each other from working.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    from imine.progress import LineProgress, SilentProgress
+    from imine.progress import LineProgress
+    from imine.records import read_records
     from imine.records.storage import resolve_paths
     from imine.study.finetune import check_new, finetune_records, launched_ranks
 
@@ -77,15 +83,21 @@ def finetune(
     check_new(output)
     first = launched_ranks().first
     # Of several ranks one speaks and writes.
-    say: Progress = LineProgress() if first else SilentProgress()
+    say = LineProgress() if first else None
     files = resolve_paths(data)
     sets = _named(resolve_paths(evaluate)) if evaluate else {}
-    reading: dict[str, Any] = {"turns": turns, "on_bad_row": on_bad_row}
+    bad, bad_of = _bad_rows_to(output, sets)
+    options.check_kept([bad, *bad_of.values()], [*files, *sets.values()])
+    mapping = dict(options.pair(item) for item in map or ())
+    reading: dict[str, Any] = {"format": format, "map": mapping, "turns": turns, "on_bad_row": on_bad_row}
+    records = _told(read_records(files, **reading), bad, say)
     record = finetune_records(
-        _read(files, say, format=format, map=dict(options.pair(item) for item in map or ()), **reading),
+        records,
         output,
         settings,
-        evaluation={name: _read([path], say, **reading) for name, path in sets.items()},
+        evaluation={
+            name: _told(_read_evaluation(path, reading), bad_of[name], say) for name, path in sets.items()
+        },
         seed=seed,
         content=_hashes([*files, *sets.values()]),
         progress=say,
@@ -104,19 +116,42 @@ def _named(files: list[Path]) -> dict[str, Path]:
     return dict(zip(names, files, strict=True))
 
 
-def _read(files: list[Path], say: Progress, **how: Any) -> pl.DataFrame:
+def _bad_rows_to(output: Path, sets: dict[str, Path]) -> tuple[Path, dict[str, Path]]:
+    """Where bad rows are written: those of the data, and of each evaluation set."""
+    from imine.records.storage import side_path
+
+    beside = {name: side_path(output, f"bad-evaluation-{name}", ".jsonl") for name in sets}
+    return side_path(output, "bad", ".jsonl"), beside
+
+
+def _told(records: RecordSet, bad_rows_to: Path, say: Progress | None) -> pl.DataFrame:
+    if say:
+        options.tell_reading(records, bad_rows_to, say)
+    return records.frame
+
+
+def _read_evaluation(path: Path, reading: dict[str, Any]) -> RecordSet:
+    """An evaluation file: as the data is read, where ``--format`` and ``--map`` fit it, else by its own layout.
+
+    In this order, since of a file that has the mapped columns and others that imine knows, the mapped ones are meant.
+    """
+    from imine.errors import FormatError
     from imine.records import read_records
 
-    records = read_records(files, **how)
-    for line in (*(decision.describe() for decision in records.decisions), *records.notes):
-        say.note(line)
-    if records.bad_rows:
-        first = records.bad_rows[0]
-        say.note(
-            f"{len(records.bad_rows):,} bad rows were skipped; the first: {first.file}, line {first.line}: "
-            f"{first.reason}"
-        )
-    return records.frame
+    own = reading | {"format": "auto", "map": {}}
+    try:
+        read_records(path, **reading | {"on_bad_row": "skip"})
+    except FormatError as error:
+        if reading == own:
+            raise
+        try:
+            return read_records(path, **own)
+        except FormatError:
+            raise FormatError(
+                f"{error}. An evaluation file is read with --format and --map, or by its own layout where they do not "
+                "fit it; neither fits this one"
+            ) from error
+    return read_records(path, **reading)
 
 
 def _hashes(files: list[Path]) -> dict[str, str]:

@@ -62,11 +62,13 @@ def run(
 
     progress = LineProgress()
     state = run_study(load_study(file), out=out, progress=progress, workers=workers)
-    typer.echo(f"{state.done} runs in {state.out / 'runs.parquet'}")
+    table = state.out / "runs.parquet"
+    # Where no run is finished there is no table.
+    typer.echo(f"{state.done} runs in {table}" if table.is_file() else f"no run is finished in {state.out}")
     if state.failed:
         _echo_failed(state)
         raise typer.Exit(1)
-    typer.echo(f"next: imine fit {state.out / 'runs.parquet'} -o rule.json")
+    typer.echo(f"next: imine fit {table} -o rule.json")
 
 
 def status(file: Path = _FILE, out: Path | None = _OUT) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+_MOST = 2**63 - 1  # the kernels count in int64
+
 
 @dataclass(frozen=True, slots=True)
 class LexicalParameters:
@@ -41,6 +43,8 @@ class LexicalParameters:
                 raise TypeError(f"{name} must be a whole number, and is {value!r}")
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, and is {value}")
+            if value > _MOST:
+                raise ValueError(f"{name} must be at most {_MOST:,} (64 bits), and is {value:,}")
             object.__setattr__(self, name, int(value))
 
 

@@ -32,7 +32,7 @@ class FinetuneConfig(Section):
 
     Attributes:
         model: name of an embedded model, or a folder with a causal language model, relative to the study file.
-        template: prompt template.
+        template: prompt template, one of :data:`imine.indicators.templates.TEMPLATES`.
         max_tokens: longest example, prompt and response together.
         batch_size: examples of an optimizer step.
         micro_tokens: most tokens of a micro-batch, padding included; memory and speed, not the result.

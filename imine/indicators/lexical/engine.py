@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from imine.columns.parameters import LexicalParameters
 from imine.indicators.arrow_text import BLOCK_ROWS, TextChunk, for_each_block, text_chunks
@@ -101,14 +102,17 @@ class _Worker:
             self._words.read(self._addresses, self._lengths, rows, n_bytes)
         if "numbers" in self._needs:
             self._words.number()
+        beside = np.empty(0, np.int64)
         if self._prompt is not None:
-            self._read_prompt(self._prompt, first, rows)
+            beside = self._read_prompt(self._prompt, first, rows)
         out = {name: values[first : first + rows] for name, values in self._out.items()}
-        block = Block(rows, self._addresses, self._lengths, self._words, self._prompt, self._parameters, out)
+        block = Block(
+            rows, self._addresses, self._lengths, self._words, self._prompt, beside, self._parameters, out
+        )
         for each in self._passes:
             each.run(block)
 
-    def _read_prompt(self, words: Words, first: int, rows: int) -> None:
+    def _read_prompt(self, words: Words, first: int, rows: int) -> NDArray[np.int64]:
         from imine_kernels.views import locate_rows
 
         assert self._prompt_chunk is not None
@@ -116,3 +120,4 @@ class _Worker:
         whole = np.iinfo(np.int64).max
         _, n_bytes = locate_rows(self._prompt_chunk.column, first, first + rows, whole, addresses, lengths)
         words.read(addresses, lengths, rows, n_bytes)
+        return lengths

@@ -116,6 +116,10 @@ def _part_character_share(part: str) -> Formula:
     return _unless_empty(("lines",), lambda q: _parts(q, f"duplicate_{part}_characters") / _characters(q))
 
 
+def _copied_share(q: Outputs) -> Values:
+    return np.where(q["copied"] < 0, np.nan, q["copied"] / q["words"])
+
+
 def _reading_ease(q: Outputs) -> Values:
     return 206.835 - 1.015 * (q["words"] / q["sentences"]) - 84.6 * (q["syllables"] / q["words"])
 
@@ -162,5 +166,5 @@ FORMULAS: dict[str, Formula] = {
     "duplicate_paragraph_character_share": _part_character_share("paragraph"),
     "compression_ratio": _unless_empty(("compression",), lambda q: q["bytes"] / q["compressed_bytes"]),
     "stop_word_share": _formula("stop", lambda q: q["stop_words"] / q["words"]),
-    "copied_share": _formula("copied", lambda q: q["copied"] / q["words"]),
+    "copied_share": Formula(("copied",), _copied_share, _at_least(1), "prompt is null"),
 }

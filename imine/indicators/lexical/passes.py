@@ -42,6 +42,7 @@ class Block:
         addresses, lengths: where the texts lie, see :func:`imine_kernels.views.locate_rows`.
         words: the words of the texts.
         prompt: the words of the same rows of the prompt, where a pass needs them.
+        prompt_lengths: (rows,) their bytes, -1 where a prompt is null; none where there are no prompts.
         parameters: free numbers of the measures.
         out: receives the quantities, (rows,) or (rows, values).
     """
@@ -51,6 +52,7 @@ class Block:
     lengths: NDArray[np.int64]
     words: Words
     prompt: Words | None
+    prompt_lengths: NDArray[np.int64]
     parameters: LexicalParameters
     out: Outputs
 
@@ -288,7 +290,7 @@ def _stop(block: Block) -> None:
 def _copied(block: Block) -> None:
     from imine_kernels.repetition import count_copied
 
-    words, prompt = block.words, block.prompt
+    words, prompt, out = block.words, block.prompt, block.out["copied"]
     assert prompt is not None
     count_copied(
         words.hashes,
@@ -297,8 +299,10 @@ def _copied(block: Block) -> None:
         prompt.offsets,
         block.rows,
         prompt.table,
-        block.out["copied"],
+        out,
     )
+    # Of a null prompt as many words are copied as a null text has.
+    out[block.prompt_lengths < 0] = -1
 
 
 PASSES: dict[str, Pass] = {

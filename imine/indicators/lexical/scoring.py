@@ -47,7 +47,7 @@ def measure_text(
         text: String column (or Binary, read as UTF-8); nulls are allowed.
         measures: names of :data:`imine.columns.lexical.MEASURES`.
         parameters: free numbers of the measures.
-        prompt: String column of the same length, for ``copied_share``.
+        prompt: String column of the same length, for ``copied_share``, which has no value beside a null.
         what: what the reasons call the text.
         threads: number of threads; by default ``NUMBA_NUM_THREADS``, else the cores of this process.
 
