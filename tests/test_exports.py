@@ -136,6 +136,45 @@ def test_llama_factory_folder(tmp_path: Path) -> None:
         export(ROWS, tmp_path, "llama-factory", about=About("a/b"))
 
 
+@pytest.mark.parametrize("name", ["dataset_info", "Dataset_Info", ".", "..", "a\\b", "a/"])
+def test_a_name_that_llama_factory_cannot_have_is_refused_before_any_work(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pool, folder = tmp_path / "pool.jsonl", tmp_path / "lf"
+    export(ROWS, pool, "alpaca")
+    asked = ["--format", "llama-factory", "--name", name, "-o", str(folder)]
+    assert run("export", str(pool), *asked) == 2
+    assert repr(name) in capsys.readouterr().err
+    with pytest.raises(FormatError, match=r"dataset_info\.json describes|becomes a file's name"):
+        export(ROWS, folder, "llama-factory", about=About(name))
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize(
+    ("output", "targets", "match"),
+    [
+        ("dataset_info.jsonl", ["llama-factory:lf"], "no data set can be named 'dataset_info'"),
+        ("mined.jsonl", ["llama-factory:broken"], "cannot be read, so no entry can be added"),
+        ("mined.jsonl", ["llama-factory:list"], "holds no JSON object"),
+        ("mined.jsonl", ["alpaca:lf/dataset_info.json", "llama-factory:lf"], "is written already"),
+    ],
+)
+def test_select_refuses_a_llama_factory_folder_before_any_work(
+    output: str, targets: list[str], match: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    pool, scores, rule = scored(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    for folder, text in (("broken", '{"x": '), ("list", "[1]")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "dataset_info.json").write_text(text)
+    before = {path for path in tmp_path.rglob("*") if path.is_file()}
+    asked = ["--scores", str(scores), "--rule", str(rule), "--top", "2", "-o", output]
+    assert run("select", str(pool), *asked, *(f"--export={target}" for target in targets)) == 2
+    assert match in capsys.readouterr().err
+    assert {path for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
 # Fields of a dataset in axolotl's src/axolotl/utils/schemas/datasets.py that a block may hold.
 AXOLOTL_KEYS = {"path", "split", "type", "ds_type", "data_files", "name", "field_messages", "chat_template",
                 "message_property_mappings", "roles_to_train", "train_on_eos", "roles"}  # fmt: skip

@@ -143,18 +143,18 @@ def parse_exports(items: list[str] | None, output: Path, taken: Iterable[Path]) 
         taken: files that are written anyhow.
 
     Raises:
-        FormatError: an unknown format, a path that does not fit it, or one path twice.
+        FormatError: an unknown format, a path or a name that does not fit it, or one path twice.
     """
     from imine.errors import FormatError
     from imine.exports import check_export, default_path, files_of
     from imine.records.storage import same_file, split_suffixes
 
-    wanted, written = [], list(taken)
+    wanted, written, title = [], list(taken), split_suffixes(output)[0]
     for item in items or ():
         name, _, path = item.partition(":")
         target = Path(path) if path else default_path(output, name)
-        check_export(target, name)
-        files = files_of(target, name, split_suffixes(output)[0])
+        check_export(target, name, title)
+        files = files_of(target, name, title)
         if twice := [file for file in files if any(same_file(file, other) for other in written)]:
             raise FormatError(f"--export {item}: {twice[0]} is written already; name another path")
         wanted.append((name, target))
