@@ -386,6 +386,60 @@ def test_select_with_all_of_it(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert "inclusion" in pl.read_parquet_schema(tmp_path / "mined.selection.parquet")
 
 
+def test_what_fails_after_scoring_leaves_the_scores(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pool, _, rule = scored(tmp_path)
+    imine.write(imine.read(pool).with_columns(output=pl.lit("to and fro " * 5)), pool)
+    options = ["--rule", str(rule), "-o", str(tmp_path / "out" / "mined.jsonl")]
+    (tmp_path / "out").mkdir()
+    asked = ["--top", "5", "--quota", "source:a=4..", "--quota", "source:b=4.."]
+    assert run("select", str(pool), *options, *asked, "--dry-run") == 2
+    assert not list((tmp_path / "out").iterdir())
+    capsys.readouterr()
+    assert run("select", str(pool), *options, *asked) == 2
+    said = capsys.readouterr().err
+    assert "mined.scores.parquet: the scores; --scores takes them again" in said
+    (left,) = (tmp_path / "out").iterdir()
+    assert pl.read_parquet(left)["id"].to_list() == [f"r{i}" for i in range(20)]
+    assert run("select", str(pool), *options, "--top", "5", "--scores", str(left)) == 0
+
+
+def test_an_empty_choice_has_no_stability_and_is_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pool, scores, rule = scored(tmp_path)
+    options = ["--scores", str(scores), "--rule", str(rule), "-o", str(tmp_path / "mined.jsonl")]
+    assert run("select", str(pool), *options, "--threshold=-9", "--stability", "10") == 0
+    assert (
+        "Note: Without a kept row there is nothing whose stability could be told." in capsys.readouterr().out
+    )
+    assert len(json_lines(tmp_path / "mined.rejected.jsonl")) == 20
+    stored = json.loads(pl.read_parquet_metadata(tmp_path / "mined.selection.parquet")["imine"])
+    assert any("whose stability could be told" in note for note in stored["notes"])
+
+
+@pytest.mark.parametrize(
+    ("runs", "match"),
+    [
+        (None, "runs.parquet: cannot be read"),
+        (pl.DataFrame({"perplexity": [1.0, 2.0], "loss": [1.0, 2.0]}), "mtld"),
+        (pl.DataFrame({"mtld": [1.0, 1.0], "loss": [1.0, 2.0]}), "do not determine the coefficients"),
+    ],
+)
+def test_runs_are_read_before_scoring(
+    runs: pl.DataFrame | None, match: str, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    pool, _, rule = scored(tmp_path)
+    file = tmp_path / "runs.parquet"
+    file.write_bytes(b"PAR0") if runs is None else runs.write_parquet(file)
+    monkeypatch.setattr("imine.indicators.score.score", None)
+    asked = ["--top", "2", "--stability", "10", "--runs", str(file), "-o", str(tmp_path / "mined.jsonl")]
+    assert run("select", str(pool), "--rule", str(rule), *asked) == 2
+    assert match in capsys.readouterr().err
+
+
 def test_a_row_that_is_kept_now_has_no_old_reason(tmp_path: Path) -> None:
     pool, scores, rule = scored(tmp_path)
     out, again = tmp_path / "mined.jsonl", tmp_path / "second.jsonl"

@@ -97,13 +97,15 @@ def diversity_of(kind: str | None, weight: float, shortlist: int | None) -> Dive
     return Diversity(kind, weight, shortlist)  # type: ignore[arg-type]
 
 
-def check_stability(refits: int | None, runs: Path | None, rule: Rule) -> None:
+def check_stability(refits: int | None, runs: Path | None, seed: int, rule: Rule) -> None:
     """Refuse, before any work, options of the stability that make no sense or that the rule cannot serve.
 
     Raises:
-        SelectionError: names them.
+        SelectionError: names them, or the runs do not determine the coefficients.
+        RegressionError: the runs cannot be read, or lack a column of the rule.
     """
     from imine.errors import SelectionError
+    from imine.selection.refits import run_refits
 
     if runs is not None and refits is None:
         raise SelectionError("--runs is for --stability: give the number of refits, e.g. --stability 1000")
@@ -115,6 +117,9 @@ def check_stability(refits: int | None, runs: Path | None, rule: Rule) -> None:
         raise SelectionError(
             f"rule {rule.name!r} has no covariance: --stability needs the runs it was fitted on, --runs runs.parquet"
         )
+    if refits is not None and runs is not None:
+        # What is wrong with runs shows when they are drawn and fitted: a moment, beside the scoring of a pool.
+        run_refits(rule, runs, refits, seed)
 
 
 def parse_thresholds(text: str) -> list[float] | None:
