@@ -468,6 +468,33 @@ def test_only_what_the_rule_needs_is_told_to_be_missing(
     assert "reward" not in said
 
 
+def test_values_that_are_no_numbers_are_missing_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pool, scores, rule = scored(tmp_path)
+    bad: list[float | None] = [float("nan")] * 3 + [float("inf")] * 2 + [None] * 4
+    frame = pl.read_parquet(scores).with_columns(mtld=pl.Series([*bad, *range(9, 20)], dtype=pl.Float64))
+    options = ["--rule", str(rule), "-o", str(tmp_path / "mined.jsonl"), "--top", "2"]
+    for more, why in (({}, "its value is not a finite number"), ({"mtld__why": pl.lit("a bug")}, "a bug")):
+        frame.with_columns(**more).write_parquet(scores)
+        assert run("select", str(pool), "--scores", str(scores), *options) == 0
+        said = capsys.readouterr().out
+        assert f"without mtld: 9 rows, most often: {why}\n" in said
+        assert "9 of 20 rows have no prediction" in said
+        reasons = [row["imine_reason"] for row in json_lines(tmp_path / "mined.rejected.jsonl")]
+        assert sum(reason == f"no mtld: {why}" for reason in reasons) == (9 if more else 5)
+
+
+def test_a_level_is_shown_as_it_was_given(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pool, scores, rule = scored(tmp_path)
+    options = ["--scores", str(scores), "--rule", str(rule), "--dry-run", "--threshold", "2", "--level"]
+    for level, said in (("0.999", "99.9%"), ("0.975", "97.5%"), ("0.95", "95%")):
+        assert run("select", str(pool), *options, level) == 0
+        out = capsys.readouterr().out
+        assert f"({said} interval of the expectation" in out
+        assert f"their {said} interval (extrapolated" in out
+
+
 def test_exports_write_over_nothing_else(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pool, scores, rule = scored(tmp_path)
     before, out = pool.read_bytes(), tmp_path / "mined.jsonl"
