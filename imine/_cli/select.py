@@ -38,7 +38,7 @@ def select(
     fraction: choosing.Fraction = None,
     threshold: choosing.Threshold = None,
     tokens: choosing.Tokens = None,
-    token_column: choosing.TokenColumn = "output_length",
+    token_column: choosing.TokenColumn = None,
     by: choosing.By = "prediction",
     cannot_tell: choosing.CannotTell = None,
     band: choosing.Band = None,
@@ -46,13 +46,13 @@ def select(
     quota: choosing.Quotas = None,
     duplicates: choosing.Duplicates = None,
     diversity: choosing.DiversityKind = None,
-    diversity_weight: choosing.DiversityWeight = 0.5,
+    diversity_weight: choosing.DiversityWeight = None,
     shortlist: choosing.Shortlist = None,
     thresholds: choosing.Thresholds = "",
     dry_run: choosing.DryRun = False,
     stability: choosing.StabilityRefits = None,
     runs: choosing.Runs = None,
-    seed: choosing.Seed = 0,
+    seed: choosing.Seed = None,
     exports: choosing.Exports = None,
     scores: Annotated[
         Path | None, typer.Option("--scores", help="Use this side-car instead of scoring.")
@@ -81,16 +81,23 @@ def select(
     from imine.rules import DEFAULT_RULE, load_rule
     from imine.selection import Request, check_available, parse_quota
     from imine.selection import select as select_records
-    from imine.selection.requests import RequestOptions
+    from imine.selection.requests import TOKENS, RequestOptions
 
+    if tokens is None:
+        choosing.check_needed({"--token-column": token_column}, "--tokens")
+    if diversity is None:
+        idle = {"--diversity-weight": diversity_weight, "--shortlist": shortlist}
+        choosing.check_needed(idle, "--diversity")
+    if stability is None:
+        choosing.check_needed({"--seed": seed, "--runs": runs}, "--stability")
     how = RequestOptions(
-        top=top, fraction=fraction, threshold=threshold, tokens=tokens, token_column=token_column, by=by,
+        top=top, fraction=fraction, threshold=threshold, tokens=tokens, token_column=token_column or TOKENS, by=by,
         cannot_tell=cannot_tell, band=band, level=level, quota=parse_quota(quota or ()), duplicates=duplicates,
         diversity=choosing.diversity_of(diversity, diversity_weight, shortlist),
     )  # fmt: skip
     request, lines = Request(**how), choosing.parse_thresholds(thresholds)
     loaded = load_rule(rule or DEFAULT_RULE)
-    choosing.check_stability(stability, runs, seed, loaded)
+    choosing.check_stability(stability, runs, seed or 0, loaded)
     given = Scores.read(scores) if scores else None
     check_available(loaded, given.frame.columns if given else ())
     settings = _settings(loaded, request, given is not None, neighbors, reference, encoder)
@@ -122,7 +129,7 @@ def select(
     stages = {"reading": reading} | scoring
     stages["choosing"] = time.perf_counter() - start - sum(scoring.values()) - store.seconds
     if stability is not None:
-        selection = _with_stability(selection, stability, runs, seed, progress)
+        selection = _with_stability(selection, stability, runs, seed or 0, progress)
     show_thresholds(selection, lines)
     start = time.perf_counter()
     if dry_run:
