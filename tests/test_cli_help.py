@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import typer
+from typer.testing import CliRunner
 
 from imine._cli import app
 
@@ -33,6 +34,12 @@ def test_the_commands_are_there() -> None:
 def test_help_ends_with_an_example(name: str) -> None:
     last = ALL[name].help.strip().split("\n\n")[-1]
     assert " ".join(last.split()).startswith(f"Example: {name}"), last
+
+
+def test_select_shows_what_holds_without_an_option() -> None:
+    said = " ".join(CliRunner().invoke(app, ["select", "--help"]).stdout.split())
+    for described in ("counts by [output_length].", "1 diversity alone [0.5].", "draws of --stability [0]."):
+        assert described in said
 
 
 @pytest.mark.parametrize("name", ALL)

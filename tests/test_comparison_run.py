@@ -304,6 +304,8 @@ def test_a_single_evaluation_example_is_refused_before_any_run(copied: Path, lm:
     copied.write_text(COMPARISON.replace('path = "test.jsonl"', 'path = "test.jsonl"\nrows = 1'))
     with pytest.raises(SelectionError, match="evaluation set test has a single row"):
         go(copied, lm)
+    with pytest.raises(SelectionError, match="evaluation set test has a single row"):
+        plan_comparison(load_comparison(copied))
 
 
 def test_evaluation_prompts_are_not_chosen(tmp_path: Path, lm: LoadedModel) -> None:
@@ -373,6 +375,7 @@ def test_the_command_with_real_scores_and_a_split_pool(
 def test_the_command_names_what_is_wrong(tmp_path: Path, capsys: Any) -> None:
     file = make_folder(tmp_path / "wrong")
     assert "no selector 'longest'" in run(capsys, "compare", file, "--selectors", "random,longest")[2]
+    assert "no selector 'longest'" in run(capsys, "compare", file, "--selectors", "random, longest ")[2]
     assert "random must be among them" in run(capsys, "compare", file, "--selectors", "rule")[2]
     assert "takes KEY=VALUE" in run(capsys, "compare", file, "--set", "epochs")[2]
     assert "not a number: 'many'" in run(capsys, "compare", file, "--size", "many")[2]

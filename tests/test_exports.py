@@ -136,6 +136,45 @@ def test_llama_factory_folder(tmp_path: Path) -> None:
         export(ROWS, tmp_path, "llama-factory", about=About("a/b"))
 
 
+@pytest.mark.parametrize("name", ["dataset_info", "Dataset_Info", ".", "..", "a\\b", "a/"])
+def test_a_name_that_llama_factory_cannot_have_is_refused_before_any_work(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pool, folder = tmp_path / "pool.jsonl", tmp_path / "lf"
+    export(ROWS, pool, "alpaca")
+    asked = ["--format", "llama-factory", "--name", name, "-o", str(folder)]
+    assert run("export", str(pool), *asked) == 2
+    assert repr(name) in capsys.readouterr().err
+    with pytest.raises(FormatError, match=r"dataset_info\.json describes|becomes a file's name"):
+        export(ROWS, folder, "llama-factory", about=About(name))
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize(
+    ("output", "targets", "match"),
+    [
+        ("dataset_info.jsonl", ["llama-factory:lf"], "no data set can be named 'dataset_info'"),
+        ("mined.jsonl", ["llama-factory:broken"], "cannot be read, so no entry can be added"),
+        ("mined.jsonl", ["llama-factory:list"], "holds no JSON object"),
+        ("mined.jsonl", ["alpaca:lf/dataset_info.json", "llama-factory:lf"], "is written already"),
+    ],
+)
+def test_select_refuses_a_llama_factory_folder_before_any_work(
+    output: str, targets: list[str], match: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    pool, scores, rule = scored(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    for folder, text in (("broken", '{"x": '), ("list", "[1]")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "dataset_info.json").write_text(text)
+    before = {path for path in tmp_path.rglob("*") if path.is_file()}
+    asked = ["--scores", str(scores), "--rule", str(rule), "--top", "2", "-o", output]
+    assert run("select", str(pool), *asked, *(f"--export={target}" for target in targets)) == 2
+    assert match in capsys.readouterr().err
+    assert {path for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
 # Fields of a dataset in axolotl's src/axolotl/utils/schemas/datasets.py that a block may hold.
 AXOLOTL_KEYS = {"path", "split", "type", "ds_type", "data_files", "name", "field_messages", "chat_template",
                 "message_property_mappings", "roles_to_train", "train_on_eos", "roles"}  # fmt: skip
@@ -347,6 +386,60 @@ def test_select_with_all_of_it(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert "inclusion" in pl.read_parquet_schema(tmp_path / "mined.selection.parquet")
 
 
+def test_what_fails_after_scoring_leaves_the_scores(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pool, _, rule = scored(tmp_path)
+    imine.write(imine.read(pool).with_columns(output=pl.lit("to and fro " * 5)), pool)
+    options = ["--rule", str(rule), "-o", str(tmp_path / "out" / "mined.jsonl")]
+    (tmp_path / "out").mkdir()
+    asked = ["--top", "5", "--quota", "source:a=4..", "--quota", "source:b=4.."]
+    assert run("select", str(pool), *options, *asked, "--dry-run") == 2
+    assert not list((tmp_path / "out").iterdir())
+    capsys.readouterr()
+    assert run("select", str(pool), *options, *asked) == 2
+    said = capsys.readouterr().err
+    assert "mined.scores.parquet: the scores; --scores takes them again" in said
+    (left,) = (tmp_path / "out").iterdir()
+    assert pl.read_parquet(left)["id"].to_list() == [f"r{i}" for i in range(20)]
+    assert run("select", str(pool), *options, "--top", "5", "--scores", str(left)) == 0
+
+
+def test_an_empty_choice_has_no_stability_and_is_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pool, scores, rule = scored(tmp_path)
+    options = ["--scores", str(scores), "--rule", str(rule), "-o", str(tmp_path / "mined.jsonl")]
+    assert run("select", str(pool), *options, "--threshold=-9", "--stability", "10") == 0
+    assert (
+        "Note: Without a kept row there is nothing whose stability could be told." in capsys.readouterr().out
+    )
+    assert len(json_lines(tmp_path / "mined.rejected.jsonl")) == 20
+    stored = json.loads(pl.read_parquet_metadata(tmp_path / "mined.selection.parquet")["imine"])
+    assert any("whose stability could be told" in note for note in stored["notes"])
+
+
+@pytest.mark.parametrize(
+    ("runs", "match"),
+    [
+        (None, "runs.parquet: cannot be read"),
+        (pl.DataFrame({"perplexity": [1.0, 2.0], "loss": [1.0, 2.0]}), "mtld"),
+        (pl.DataFrame({"mtld": [1.0, 1.0], "loss": [1.0, 2.0]}), "do not determine the coefficients"),
+    ],
+)
+def test_runs_are_read_before_scoring(
+    runs: pl.DataFrame | None, match: str, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    pool, _, rule = scored(tmp_path)
+    file = tmp_path / "runs.parquet"
+    file.write_bytes(b"PAR0") if runs is None else runs.write_parquet(file)
+    monkeypatch.setattr("imine.indicators.score.score", None)
+    asked = ["--top", "2", "--stability", "10", "--runs", str(file), "-o", str(tmp_path / "mined.jsonl")]
+    assert run("select", str(pool), "--rule", str(rule), *asked) == 2
+    assert match in capsys.readouterr().err
+
+
 def test_a_row_that_is_kept_now_has_no_old_reason(tmp_path: Path) -> None:
     pool, scores, rule = scored(tmp_path)
     out, again = tmp_path / "mined.jsonl", tmp_path / "second.jsonl"
@@ -375,6 +468,33 @@ def test_only_what_the_rule_needs_is_told_to_be_missing(
     assert "reward" not in said
 
 
+def test_values_that_are_no_numbers_are_missing_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pool, scores, rule = scored(tmp_path)
+    bad: list[float | None] = [float("nan")] * 3 + [float("inf")] * 2 + [None] * 4
+    frame = pl.read_parquet(scores).with_columns(mtld=pl.Series([*bad, *range(9, 20)], dtype=pl.Float64))
+    options = ["--rule", str(rule), "-o", str(tmp_path / "mined.jsonl"), "--top", "2"]
+    for more, why in (({}, "its value is not a finite number"), ({"mtld__why": pl.lit("a bug")}, "a bug")):
+        frame.with_columns(**more).write_parquet(scores)
+        assert run("select", str(pool), "--scores", str(scores), *options) == 0
+        said = capsys.readouterr().out
+        assert f"without mtld: 9 rows, most often: {why}\n" in said
+        assert "9 of 20 rows have no prediction" in said
+        reasons = [row["imine_reason"] for row in json_lines(tmp_path / "mined.rejected.jsonl")]
+        assert sum(reason == f"no mtld: {why}" for reason in reasons) == (9 if more else 5)
+
+
+def test_a_level_is_shown_as_it_was_given(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pool, scores, rule = scored(tmp_path)
+    options = ["--scores", str(scores), "--rule", str(rule), "--dry-run", "--threshold", "2", "--level"]
+    for level, said in (("0.999", "99.9%"), ("0.975", "97.5%"), ("0.95", "95%")):
+        assert run("select", str(pool), *options, level) == 0
+        out = capsys.readouterr().out
+        assert f"({said} interval of the expectation" in out
+        assert f"their {said} interval (extrapolated" in out
+
+
 def test_exports_write_over_nothing_else(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pool, scores, rule = scored(tmp_path)
     before, out = pool.read_bytes(), tmp_path / "mined.jsonl"
@@ -400,6 +520,10 @@ def test_exports_write_over_nothing_else(tmp_path: Path, capsys: pytest.CaptureF
             "is written already",
         ),
         (["--top", "1", "--runs", "runs.parquet"], "--runs is for --stability"),
+        (["--top", "1", "--seed", "0"], "--seed is for --stability"),
+        (["--top", "1", "--token-column", "output_length"], "--token-column is for --tokens"),
+        (["--top", "1", "--diversity-weight", "0.5"], "--diversity-weight is for --diversity"),
+        (["--top", "1", "--shortlist", "9"], "--shortlist is for --diversity"),
         (["--top", "1", "--stability", "1"], "--stability must be at least 2"),
         (["--top", "1", "--stability", "9", "--seed", "-1"], "Invalid value for '--seed'"),
         (["--top", "1", "--thresholds", "low"], "--thresholds takes numbers"),

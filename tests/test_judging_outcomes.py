@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from imine.judging.outcomes import IDENTICAL, combine, position_bias, winner
 from imine.judging.prompts import PROMPTS, parse_verdict
+from imine.judging.result import Judging
 from imine.judging.win_rate import WinRate
 
 # z at 95 %.
@@ -85,6 +86,47 @@ def test_the_sign_test_against_sums_of_binomials() -> None:
         tail = sum(math.comb(n, k) for k in range(most, n + 1)) / 2**n
         expected = min(1.0, 2 * tail) if n else None
         assert WinRate(wins, 3, losses).p_value == pytest.approx(expected)
+
+
+def summary(wins: int, ties: int, losses: int, level: float = 0.95) -> str:
+    outcomes = ["a"] * wins + ["tie"] * ties + ["b"] * losses
+    columns = dict.fromkeys(("a_first", "b_first", "outcome"), outcomes)
+    frame = pl.DataFrame(columns).with_columns(
+        outcome__why=pl.lit(None, dtype=pl.String),
+        how=pl.lit("same in both orders"),
+        answer_a=pl.lit("1"),
+        answer_b=pl.lit("2"),
+    )
+    return Judging(frame, {"a": "one", "b": "two"}, {}, {}, 0, 0).summary(level)
+
+
+@pytest.mark.parametrize(
+    ("counts", "level", "said"),
+    [
+        ((4, 0, 0), 0.95, "cannot be told from none (sign test p = 0.125)"),
+        ((5, 0, 0), 0.95, "cannot be told from none (sign test p = 0.0625)"),
+        ((1, 30, 7), 0.95, "cannot be told from none (sign test p = 0.0703)"),
+        ((0, 9, 0), 0.95, "cannot be told from none\n"),
+        ((5, 0, 0), 0.9, "the judge prefers a (sign test p = 0.0625)"),
+        ((0, 3, 6), 0.95, "the judge prefers b (sign test p = 0.0312)"),
+        ((0, 3, 6), 0.975, "cannot be told from none (sign test p = 0.0312)"),
+    ],
+)
+def test_a_preference_needs_interval_and_sign_test(
+    counts: tuple[int, int, int], level: float, said: str
+) -> None:
+    assert said in summary(*counts, level)
+
+
+def test_without_a_preference_one_is_told_no_more_often_than_the_level_allows() -> None:
+    for n in (4, 5, 7, 10):
+        told = sum(math.comb(n, k) for k in range(n + 1) if "prefers" in summary(k, 0, n - k)) / 2**n
+        assert told <= 0.05, n
+
+
+@pytest.mark.parametrize(("level", "said"), [(0.95, "95%"), (0.975, "97.5%"), (0.999, "99.9%")])
+def test_a_level_is_told_as_it_was_given(level: float, said: str) -> None:
+    assert f"({said} interval " in summary(20, 3, 5, level)
 
 
 def test_nothing_judged() -> None:

@@ -12,8 +12,14 @@ import pytest
 from typer.testing import CliRunner
 
 from imine._cli import app
-from imine.errors import SearchError, StudyConfigError
-from imine.rules import Estimate, Rule, Term
+from imine.errors import (
+    FingerprintMismatchError,
+    FingerprintMismatchWarning,
+    SearchError,
+    StudyConfigError,
+)
+from imine.records import read
+from imine.rules import Estimate, Rule, Term, load_rule
 from imine.rules.parts import Provenance
 from imine.search import load_search, make_plan, run_search
 from imine.study.ledger import read_ledger
@@ -194,6 +200,34 @@ def test_a_deepspeed_json_is_read_beside_the_file(folder: Path) -> None:
     (folder / "own.json").write_text('{"gradient_clipping": 1.0}')
     file.write_text(file.read_text() + 'deepspeed = "own.json"\n')
     assert load_search(file).study.config.finetune.deepspeed == {"gradient_clipping": 1.0}
+
+
+def test_scores_made_otherwise_are_allowed_by_the_option_that_the_error_names(folder: Path) -> None:
+    pytest.importorskip("deepspeed")
+    pool = read(folder / "pool.jsonl")
+    words = pool["output"].str.split(" ").list.len()
+    pool.select("id", output_words=words).write_parquet(folder / "scores.parquet")
+    rule = load_rule(folder / "rule.json")
+    rule.model_copy(update={"fingerprints": {"output_words": {"unit": "syllables"}}}).write(
+        folder / "rule.json"
+    )
+    file = folder / "search.toml"
+    file.write_text(file.read_text().replace("[[pools]]", 'scores = "scores.parquet"\n[[pools]]'))
+    asked = (
+        "search",
+        "--config",
+        folder / "search.toml",
+        "-o",
+        folder / "out",
+        "--seeds",
+        "1",
+        "--trials",
+        "1",
+    )
+    with pytest.raises(FingerprintMismatchError, match="--allow-mismatch"):
+        imine(*asked)
+    with pytest.warns(FingerprintMismatchWarning, match="no fingerprint"):
+        assert "chosen: " in imine(*asked, "--allow-mismatch")
 
 
 def test_the_ready_search_is_a_valid_file() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import polars as pl
 import pytest
@@ -160,3 +162,30 @@ def test_embeddings_of_another_number_of_rows() -> None:
         select_scored(
             frame([0.1, 0.2]), make_rule(), top=1, duplicates=0.9, embeddings=np.eye(3, 2, dtype=np.float32)
         )
+
+
+@pytest.mark.parametrize("kind", ["facility-location", "k-center"])
+def test_where_nothing_can_be_chosen_no_row_was_passed_over(kind: str) -> None:
+    scores = frame([0.1, 0.2, 0.3, 0.4, 0.5, 0.6], output_length=[9] * 6, source=list("aaabbb"))
+    vectors, diversity = unit(np.random.default_rng(9), 6, 4), Diversity(kind)  # type: ignore[arg-type]
+    small = select_scored(scores, make_rule(), tokens=8, diversity=diversity, embeddings=vectors)
+    assert small.kept_count == 0
+    assert small.table["reason"].to_list() == [
+        f"beyond the budget of 8 tokens: predicted log loss 0.{i}, 9 tokens (rank {i} of 6)"
+        for i in range(1, 7)
+    ]
+    shut = Quota("source", {"*": (None, 0)})
+    none = select_scored(scores, make_rule(), top=2, diversity=diversity, embeddings=vectors, quota=shut)
+    assert none.kept_count == 0
+    assert all(reason.startswith("the quota of source ") for reason in none.table["reason"])
+
+
+@pytest.mark.parametrize("how", [{"duplicates": 0.9}, {"diversity": Diversity()}], ids=str)
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, 3.0, 0.5])
+def test_embeddings_that_are_no_unit_vectors_are_refused(wrong: float, how: dict[str, Any]) -> None:
+    scores, vectors = frame([0.1, 0.2, 0.3, 0.4]), np.eye(4, dtype=np.float32)
+    vectors[1] = 0
+    assert select_scored(scores, make_rule(), top=2, embeddings=vectors, **how).kept_count == 2
+    vectors[2, 2] = wrong
+    with pytest.raises(SelectionError, match=r"length 1, or 0 .*: 1 are not; that of r002 has length"):
+        select_scored(scores, make_rule(), top=2, embeddings=vectors, **how)

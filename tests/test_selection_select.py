@@ -427,3 +427,12 @@ def test_records_are_scored_as_the_rule_expects(rule, scores, data, monkeypatch)
     assert asked == {"rows": 5, "indicators": ["mtld", "knn_6"], "settings": "settings of made-up"}
     imine.select(data, rule, top=2, settings="mine")
     assert asked["settings"] == "mine"
+    made: list[Any] = []
+    imine.select(data, rule, top=2, after_scoring=made.append)
+    assert [scores.fingerprints for scores in made] == [GOOD]
+
+
+def test_given_scores_are_not_told_as_made(rule, scores, data):
+    made: list[Any] = []
+    imine.select(data, rule, top=2, scores=FakeScores(scores, GOOD), after_scoring=made.append)
+    assert made == []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -24,8 +24,8 @@ Tokens = Annotated[
     int | None, typer.Option("--tokens", help="Keep rows up to this many response tokens together.")
 ]
 TokenColumn = Annotated[
-    str,
-    typer.Option("--token-column", help="Score column that --tokens counts by."),
+    str | None,
+    typer.Option("--token-column", help="Score column that --tokens counts by [output_length]."),
 ]
 By = Annotated[
     Literal["prediction", "upper"],
@@ -60,7 +60,8 @@ DiversityKind = Annotated[
     typer.Option("--diversity", help="Trade predicted loss for rows unlike each other."),
 ]
 DiversityWeight = Annotated[
-    float, typer.Option("--diversity-weight", help="0 is the prediction alone, 1 diversity alone.")
+    float | None,
+    typer.Option("--diversity-weight", help="0 is the prediction alone, 1 diversity alone [0.5]."),
 ]
 Shortlist = Annotated[
     int | None, typer.Option("--shortlist", help="Best rows that diversity looks at; four times those kept.")
@@ -78,7 +79,7 @@ Runs = Annotated[
     Path | None,
     typer.Option("--runs", help="Runs of the rule, to draw anew for --stability; else from its covariance."),
 ]
-Seed = Annotated[int, typer.Option("--seed", min=0, help="Of the draws of --stability.")]
+Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Of the draws of --stability [0].")]
 Exports = Annotated[
     list[str] | None,
     typer.Option(
@@ -88,25 +89,41 @@ Exports = Annotated[
 ]
 
 
-def diversity_of(kind: str | None, weight: float, shortlist: int | None) -> Diversity | None:
+def diversity_of(kind: str | None, weight: float | None, shortlist: int | None) -> Diversity | None:
     """The diversity that the options ask for."""
     from imine.selection import Diversity
 
     if kind is None:
         return None
-    return Diversity(kind, weight, shortlist)  # type: ignore[arg-type]
+    return Diversity(kind, 0.5 if weight is None else weight, shortlist)  # type: ignore[arg-type]
 
 
-def check_stability(refits: int | None, runs: Path | None, rule: Rule) -> None:
-    """Refuse, before any work, options of the stability that make no sense or that the rule cannot serve.
+def check_needed(given: Mapping[str, object], needed: str) -> None:
+    """Refuse options that would do nothing, since the one that they are for is not given.
+
+    Args:
+        given: options by name, ``None`` where one is not given.
+        needed: the option that all of them are for, which is not given.
 
     Raises:
-        SelectionError: names them.
+        SelectionError: names both.
     """
     from imine.errors import SelectionError
 
-    if runs is not None and refits is None:
-        raise SelectionError("--runs is for --stability: give the number of refits, e.g. --stability 1000")
+    if idle := [option for option, value in given.items() if value is not None]:
+        raise SelectionError(f"{idle[0]} is for {needed}: give that too, or leave {idle[0]} out")
+
+
+def check_stability(refits: int | None, runs: Path | None, seed: int, rule: Rule) -> None:
+    """Refuse, before any work, options of the stability that make no sense or that the rule cannot serve.
+
+    Raises:
+        SelectionError: names them, or the runs do not determine the coefficients.
+        RegressionError: the runs cannot be read, or lack a column of the rule.
+    """
+    from imine.errors import SelectionError
+    from imine.selection.refits import run_refits
+
     if refits is not None and refits < 2:
         raise SelectionError(f"--stability must be at least 2; got {refits}")
     if runs is not None and not runs.is_file():
@@ -115,6 +132,9 @@ def check_stability(refits: int | None, runs: Path | None, rule: Rule) -> None:
         raise SelectionError(
             f"rule {rule.name!r} has no covariance: --stability needs the runs it was fitted on, --runs runs.parquet"
         )
+    if refits is not None and runs is not None:
+        # What is wrong with runs shows when they are drawn and fitted: a moment, beside the scoring of a pool.
+        run_refits(rule, runs, refits, seed)
 
 
 def parse_thresholds(text: str) -> list[float] | None:
@@ -143,18 +163,18 @@ def parse_exports(items: list[str] | None, output: Path, taken: Iterable[Path]) 
         taken: files that are written anyhow.
 
     Raises:
-        FormatError: an unknown format, a path that does not fit it, or one path twice.
+        FormatError: an unknown format, a path or a name that does not fit it, or one path twice.
     """
     from imine.errors import FormatError
     from imine.exports import check_export, default_path, files_of
     from imine.records.storage import same_file, split_suffixes
 
-    wanted, written = [], list(taken)
+    wanted, written, title = [], list(taken), split_suffixes(output)[0]
     for item in items or ():
         name, _, path = item.partition(":")
         target = Path(path) if path else default_path(output, name)
-        check_export(target, name)
-        files = files_of(target, name, split_suffixes(output)[0])
+        check_export(target, name, title)
+        files = files_of(target, name, title)
         if twice := [file for file in files if any(same_file(file, other) for other in written)]:
             raise FormatError(f"--export {item}: {twice[0]} is written already; name another path")
         wanted.append((name, target))

@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 from rich.console import Console
 from rich.table import Table
 
+from imine.rendering import percent
 from imine.rules import MeanPrediction, Rule, verdict
 from imine.selection import Selection
 from imine.selection.notes import rejected_in_words
+from imine.selection.ranking import values_of
+from imine.selection.reasons import why_without
 
 _SHOWN = 3
 
@@ -95,9 +99,8 @@ def _show_extrapolation(console: Console, selection: Selection) -> None:
 def _mean(prediction: MeanPrediction) -> str:
     if prediction.low is None:
         return f"{prediction.value:.4f}"
-    level = f"{prediction.level:.0%}"
     return (
-        f"{prediction.value:.4f} ({level} interval of the expectation {prediction.any_low:.4f} to "
+        f"{prediction.value:.4f} ({percent(prediction.level)} interval of the expectation {prediction.any_low:.4f} to "
         f"{prediction.any_high:.4f} whatever the rule chooses, {prediction.low:.4f} to {prediction.high:.4f} for a set "
         "that it did not choose)"
     )
@@ -158,7 +161,8 @@ def _show_reasons(console: Console, selection: Selection) -> None:
     request = decided.pool.request
     tokens = [request.token_column] if request.tokens is not None else []
     for name in dict.fromkeys([*decided.rule.indicators, *tokens]):
-        why = decided.scores.filter(pl.col(name).is_null()).get_column(f"{name}__why", default=None)
-        if why is not None and why.len():
-            most = why.value_counts(sort=True).row(0)[0]
-            console.print(f"  without {name}: {why.len():,} rows, most often: {most}")
+        without = decided.scores.filter(np.isnan(values_of(decided.scores, name)))
+        if without.height:
+            counts = without.select(why=why_without(decided.scores, name)).to_series().value_counts()
+            most = counts.sort(["count", "why"], descending=[True, False]).row(0)[0]
+            console.print(f"  without {name}: {without.height:,} rows, most often: {most}")

@@ -88,7 +88,7 @@ def compare(
 
     raw, path = _base(files)
     options = {
-        "selectors": selectors.split(",") if selectors else None,
+        "selectors": [name.strip() for name in selectors.split(",")] if selectors else None,
         "seeds": seeds,
         "seed": seed,
         "draw_from": draw_from if draw_from in (None, "parts") else _number(draw_from, "--draw-from"),

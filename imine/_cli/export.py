@@ -53,11 +53,11 @@ def export(
 
     if not format or output is None:
         raise FormatError(f"name the format and the output: --format FORMAT -o PATH; FORMAT is {_TO}")
-    check_export(output, format)
     if bool(pools) == sample:
         raise FormatError("name the files of a pool, or --sample for the bundled one")
     inputs = [sample_path()] if sample else resolve_paths(list(pools or ()))
     about = About(name or split_suffixes(inputs[0])[0], license)
+    check_export(output, format, about.name)
     # The folder "." has no name to stand beside.
     bad_rows = side_path(output if output.name else output / "rows", "bad", ".jsonl")
     options.check_kept(

@@ -35,6 +35,9 @@ def search(
     scores: Annotated[
         Path | None, typer.Option("--scores", help="Use this side-car instead of scoring.")
     ] = None,
+    allow_mismatch: Annotated[
+        bool, typer.Option("--allow-mismatch", help="Go on, with a warning, where scores and rule differ.")
+    ] = False,
     evaluate: Annotated[
         Text, typer.Option("--evaluate", help="Evaluation set, FILE or NAME=FILE. Repeatable.")
     ] = None,
@@ -83,7 +86,7 @@ def search(
     settings |= {"search_on": search_on or None, "report_on": report_on or None, "token_budget": token_budget}
     given = {key: value for key, value in settings.items() if value is not None}
     files = {"rule": rule or None, "scores": scores, "study": study, "seed": seed}
-    plan = _plan(pools, config, output, evaluate, files, given)
+    plan = _plan(pools, config, output, evaluate, files, allow_mismatch, given)
     outcome = run_search(plan, known=known, progress=LineProgress())
     typer.echo(outcome.summary())
     typer.echo(f"written: search.json, trials.parquet, curve.parquet, curve.svg in {plan.study.out}")
@@ -95,19 +98,21 @@ def _plan(
     output: Path | None,
     evaluate: Text,
     files: dict[str, Any],
+    allow_mismatch: bool,
     given: dict[str, Any],
 ) -> SearchPlan:
     from imine.records.storage import resolve_paths
     from imine.search import load_search, make_plan
 
     said = {key: value for key, value in files.items() if value is not None}
+    allowed = {"allow_mismatch": True} if allow_mismatch else {}
     if config is not None:
         if pools or evaluate or said:
             raise SearchError(
                 "with --config, files, rule and seed stand in that file; of the options only sizes, trials, seeds, "
-                "strategy, sets, --token-budget, --known and -o may be given beside it"
+                "strategy, sets, --token-budget, --allow-mismatch, --known and -o may be given beside it"
             )
-        return load_search(config, out=output, **given)
+        return load_search(config, out=output, **allowed, **given)
     if not pools:
         raise SearchError("name the files of a pool, or a search file with --config")
     raw = {
@@ -115,6 +120,7 @@ def _plan(
         "pools": _named([str(path) for path in resolve_paths(pools)]),
         "evaluation": _named(evaluate or []),
         "search": given,
+        **allowed,
         **said,
     }
     return make_plan(raw, Path("the options"))

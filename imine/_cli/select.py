@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +15,7 @@ from imine._cli import _options as options
 from imine.progress import format_seconds
 
 if TYPE_CHECKING:
+    from imine.indicators.score import Scores
     from imine.indicators.settings import ScoreSettings
     from imine.progress import Progress
     from imine.records import RecordSet
@@ -36,7 +38,7 @@ def select(
     fraction: choosing.Fraction = None,
     threshold: choosing.Threshold = None,
     tokens: choosing.Tokens = None,
-    token_column: choosing.TokenColumn = "output_length",
+    token_column: choosing.TokenColumn = None,
     by: choosing.By = "prediction",
     cannot_tell: choosing.CannotTell = None,
     band: choosing.Band = None,
@@ -44,13 +46,13 @@ def select(
     quota: choosing.Quotas = None,
     duplicates: choosing.Duplicates = None,
     diversity: choosing.DiversityKind = None,
-    diversity_weight: choosing.DiversityWeight = 0.5,
+    diversity_weight: choosing.DiversityWeight = None,
     shortlist: choosing.Shortlist = None,
     thresholds: choosing.Thresholds = "",
     dry_run: choosing.DryRun = False,
     stability: choosing.StabilityRefits = None,
     runs: choosing.Runs = None,
-    seed: choosing.Seed = 0,
+    seed: choosing.Seed = None,
     exports: choosing.Exports = None,
     scores: Annotated[
         Path | None, typer.Option("--scores", help="Use this side-car instead of scoring.")
@@ -79,16 +81,23 @@ def select(
     from imine.rules import DEFAULT_RULE, load_rule
     from imine.selection import Request, check_available, parse_quota
     from imine.selection import select as select_records
-    from imine.selection.requests import RequestOptions
+    from imine.selection.requests import TOKENS, RequestOptions
 
+    if tokens is None:
+        choosing.check_needed({"--token-column": token_column}, "--tokens")
+    if diversity is None:
+        idle = {"--diversity-weight": diversity_weight, "--shortlist": shortlist}
+        choosing.check_needed(idle, "--diversity")
+    if stability is None:
+        choosing.check_needed({"--seed": seed, "--runs": runs}, "--stability")
     how = RequestOptions(
-        top=top, fraction=fraction, threshold=threshold, tokens=tokens, token_column=token_column, by=by,
+        top=top, fraction=fraction, threshold=threshold, tokens=tokens, token_column=token_column or TOKENS, by=by,
         cannot_tell=cannot_tell, band=band, level=level, quota=parse_quota(quota or ()), duplicates=duplicates,
         diversity=choosing.diversity_of(diversity, diversity_weight, shortlist),
     )  # fmt: skip
     request, lines = Request(**how), choosing.parse_thresholds(thresholds)
     loaded = load_rule(rule or DEFAULT_RULE)
-    choosing.check_stability(stability, runs, loaded)
+    choosing.check_stability(stability, runs, seed or 0, loaded)
     given = Scores.read(scores) if scores else None
     check_available(loaded, given.frame.columns if given else ())
     settings = _settings(loaded, request, given is not None, neighbors, reference, encoder)
@@ -109,17 +118,18 @@ def select(
     )
     if given is None:
         settings = near.with_reference(settings, reference, reference_set, progress)
+    store = _Store(None if dry_run else files.get("scores"), progress)
     start = time.perf_counter()
     selection = select_records(
         records.frame, loaded, scores=given, allow_mismatch=allow_mismatch, settings=settings, progress=progress,
-        **how,
+        after_scoring=store, **how,
     )  # fmt: skip
     assert selection.scores is not None
     scoring = selection.scores.timings
     stages = {"reading": reading} | scoring
-    stages["choosing"] = time.perf_counter() - start - sum(scoring.values())
+    stages["choosing"] = time.perf_counter() - start - sum(scoring.values()) - store.seconds
     if stability is not None:
-        selection = _with_stability(selection, stability, runs, seed, progress)
+        selection = _with_stability(selection, stability, runs, seed or 0, progress)
     show_thresholds(selection, lines)
     start = time.perf_counter()
     if dry_run:
@@ -127,7 +137,7 @@ def select(
     else:
         _write(records, selection, files)
         files |= _export(selection, loaded, targets, split_suffixes(output)[0])
-    stages["writing"] = time.perf_counter() - start
+    stages["writing"] = time.perf_counter() - start + store.seconds
     if not records.bad_rows:
         files.pop("bad rows", None)
     show_selection(selection, loaded, records.frame, files)
@@ -166,6 +176,29 @@ def _outputs(output: Path, *, write_scores: bool) -> dict[str, Path]:
     return files | {"scores": side_path(output, "scores", ".parquet")} if write_scores else files
 
 
+@dataclass
+class _Store:
+    """Writes scores as soon as they are made: whatever fails later leaves them behind.
+
+    Attributes:
+        path: the file; ``None`` where nothing is written.
+        progress: told of it.
+        seconds: that the writing took.
+    """
+
+    path: Path | None
+    progress: Progress
+    seconds: float = 0.0
+
+    def __call__(self, scores: Scores) -> None:
+        if self.path is None:
+            return
+        start = time.perf_counter()
+        scores.write(self.path)
+        self.seconds = time.perf_counter() - start
+        self.progress.note(f"{self.path}: the scores; --scores takes them again")
+
+
 def _with_stability(
     selection: Selection, refits: int, runs: Path | None, seed: int, progress: Progress
 ) -> Selection:
@@ -173,6 +206,9 @@ def _with_stability(
 
     from imine.selection import selection_stability
 
+    if not selection.kept_count:
+        nothing = "Without a kept row there is nothing whose stability could be told."
+        return replace(selection, notes=(*selection.notes, nothing))
     found = selection_stability(selection, refits=refits, runs=runs, seed=seed, progress=progress)
     return replace(selection, stability=found)
 
@@ -180,7 +216,6 @@ def _with_stability(
 def _write(records: RecordSet, selection: Selection, files: dict[str, Path]) -> None:
     import polars as pl
 
-    assert selection.scores is not None
     # A row that was rejected once is kept now: its old reason would be untrue.
     kept = selection.table.filter("kept").select("id", pl.lit(None, dtype=pl.String).alias("imine_reason"))
     stale = "imine_reason" in records.frame.columns
@@ -188,8 +223,6 @@ def _write(records: RecordSet, selection: Selection, files: dict[str, Path]) -> 
     reasons = selection.table.filter(~pl.col("kept")).select("id", pl.col("reason").alias("imine_reason"))
     records.write(files["rejected rows"], selection.rejected_ids, extra=reasons)
     selection.write_table(files["predictions"])
-    if "scores" in files:
-        selection.scores.write(files["scores"])
 
 
 def _export(selection: Selection, rule: Rule, targets: list[tuple[str, Path]], name: str) -> dict[str, Path]:

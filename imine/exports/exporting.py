@@ -70,7 +70,7 @@ def export(
         about: name of the data set and what its card tells.
 
     Raises:
-        FormatError: an unknown format, a path that does not fit it, or records without text.
+        FormatError: an unknown format, a path or a name that does not fit it, or records without text.
 
     Examples:
         >>> import tempfile
@@ -80,17 +80,20 @@ def export(
         ...     print(written.read_text(), end="")
         {"messages":[{"role":"user","content":"2 + 2?"},{"role":"assistant","content":"4"}],"id":"a"}
     """
-    path = Path(path)
-    check_export(path, format)
-    about = about or About()
+    path, about = Path(path), about or About()
+    check_export(path, format, about.name)
     if not about.name:
         about = replace(about, name=_stem(path, format))
     files = _WRITERS[format](records, rejected, path, about)
     return Exported(tuple(f for f in files if f is not None), files[-1])
 
 
-def check_export(path: Path, format: str) -> None:
-    """Refuse, before any work, a format that is not known or a path that does not fit it.
+def check_export(path: Path, format: str, name: str = "") -> None:
+    """Refuse, before any work, a format that is not known, or a path or a name that does not fit it.
+
+    Args:
+        path, format: as for :func:`export`.
+        name: of the data set; by default that of the path.
 
     Raises:
         FormatError: says what is allowed.
@@ -114,6 +117,8 @@ def check_export(path: Path, format: str) -> None:
         raise FormatError(f"{path}: {format} needs a folder, and this is a file")
     elif format == "huggingface":
         hub.check_card(path)
+    elif format == "llama-factory":
+        llama_factory.check_folder(path, name or _stem(path, format))
 
 
 def default_path(output: Path, format: str) -> Path:
@@ -134,7 +139,7 @@ def default_path(output: Path, format: str) -> Path:
 
 
 def files_of(path: Path, format: str, name: str = "", *, rejected: bool = True) -> tuple[Path, ...]:
-    """The files that an export replaces, but for the descriptions of llama-factory, to which an entry is added.
+    """The files that an export writes; all are replaced, but the descriptions of llama-factory get an entry.
 
     Args:
         path, format: as for :func:`export`.
@@ -150,8 +155,7 @@ def files_of(path: Path, format: str, name: str = "", *, rejected: bool = True) 
     elif format == "huggingface":
         first, *more, last = hub.paths(path)
     elif format == "llama-factory":
-        first, _, last = llama_factory.paths(path, name or _stem(path, format))
-        more = []
+        first, *more, last = llama_factory.paths(path, name or _stem(path, format))
     else:
         first, more, last = path, [], side_path(path, "rejected")
     return (first, *more, last) if rejected else (first, *more)

@@ -26,11 +26,8 @@ def write_llama_factory(
 ) -> list[Path | None]:
     """Write ``NAME.json`` in the Alpaca layout and its entry in ``dataset_info.json``; other entries stay.
 
-    Raises:
-        FormatError: a ``dataset_info.json`` is there that is no JSON object, or the name is no file name.
+    The name must have passed :func:`check_folder`.
     """
-    if Path(about.name).name != about.name:
-        raise FormatError(f"the name of the data set {about.name!r} becomes a file's name: leave / away")
     rows, info, beside = paths(folder, about.name)
     known = _known(info)
     write_frame(alpaca(records), rows)
@@ -39,6 +36,29 @@ def write_llama_factory(
     text = json.dumps(known | {about.name: entry(rows.name)}, indent=2, ensure_ascii=False) + "\n"
     replace_file(info, lambda path: path.write_text(text, encoding="utf-8"))
     return [rows, info, beside if rejected is not None else None]
+
+
+def check_folder(folder: Path, name: str) -> None:
+    """Refuse, before any work, a name whose file would not hold the rows, and descriptions that take no entry.
+
+    Raises:
+        FormatError: says what is wrong.
+
+    Examples:
+        >>> check_folder(Path("data"), "dataset_info")
+        Traceback (most recent call last):
+        imine.errors.FormatError: no data set can be named 'dataset_info': dataset_info.json describes the data sets
+    """
+    if name in ("", ".", "..") or "/" in name or "\\" in name:
+        raise FormatError(
+            f"the name of the data set {name!r} becomes a file's name: it cannot be empty, . or .., "
+            "nor have / or \\ in it"
+        )
+    rows, info, _ = paths(folder, name)
+    # Some file systems take dataset_info.json and DATASET_INFO.JSON for one file.
+    if rows.name.casefold() == INFO:
+        raise FormatError(f"no data set can be named {name!r}: {INFO} describes the data sets")
+    _known(info)
 
 
 def paths(folder: Path, name: str) -> tuple[Path, Path, Path]:

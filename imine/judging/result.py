@@ -9,7 +9,8 @@ from typing import Any
 import polars as pl
 
 from imine.judging.outcomes import PositionBias, position_bias
-from imine.judging.win_rate import WinRate
+from imine.judging.win_rate import Interval, WinRate
+from imine.rendering import percent
 
 
 @dataclass(frozen=True)
@@ -127,17 +128,21 @@ def _outcome_lines(judging: Judging, level: float) -> list[str]:
     if interval is not None:
         lines.append(
             f"win rate of a, ties half: {rate.rate:.3f} "
-            f"({level:.0%} interval {interval.low:.3f} to {interval.high:.3f})"
+            f"({percent(level)} interval {interval.low:.3f} to {interval.high:.3f})"
         )
-        lines.append(_sentence(interval.low, interval.high, rate.p_value))
+        lines.append(_sentence(interval, rate.p_value))
     return lines + _missing_lines(judging)
 
 
-def _sentence(low: float, high: float, p_value: float | None) -> str:
-    test = "" if p_value is None else f" (sign test p = {p_value:.3g})"
-    if low > 0.5:
+def _sentence(interval: Interval, p_value: float | None) -> str:
+    """A preference is told where interval and sign test both do: the interval alone, of few prompts, does too often."""
+    if p_value is None:
+        return "the judge's preference cannot be told from none"
+    test = f" (sign test p = {p_value:.3g})"
+    told = p_value < 1 - interval.level
+    if told and interval.low > 0.5:
         return f"the judge prefers a{test}"
-    if high < 0.5:
+    if told and interval.high < 0.5:
         return f"the judge prefers b{test}"
     return f"the judge's preference cannot be told from none{test}"
 

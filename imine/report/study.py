@@ -18,7 +18,7 @@ from imine.regression.candidates import candidates_of
 from imine.regression.ols import fit_ols
 from imine.regression.results import OlsResults
 from imine.regression.run_data import RunData, load_runs, prepare
-from imine.rendering import format_p
+from imine.rendering import format_p, percent
 from imine.report.svg import COLOURS, Curve, Point, scatter
 from imine.study.findings.evaluations import evaluation_sets
 from imine.study.findings.noise import repeat_labels
@@ -105,7 +105,7 @@ def study_report(
             *_repeat_plots(data, target),
             *_set_plots(data, colours),
         ],
-        level=f"{level:.0%}",
+        level=percent(level),
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from imine.columns import find_column
-from imine.rendering import format_p
+from imine.rendering import format_p, percent
 from imine.rules.beside import interval_text
 from imine.rules.table import rule_table, verdict
 from imine.rules.text import markdown_table, or_dash
@@ -188,7 +188,8 @@ def _validation(validation: Validation) -> str:
     said = [f"{name} {value:{form}}" for name, value, form in numbers if value is not None]
     if validation.coverage is not None and validation.coverage_level is not None:
         said.append(
-            f"{validation.coverage:.1%} of the runs inside their {validation.coverage_level:.0%} prediction intervals"
+            f"{validation.coverage:.1%} of the runs inside their {percent(validation.coverage_level)} "
+            "prediction intervals"
         )
     anew = {
         True: "; the terms were chosen anew without the held-out runs",

@@ -134,7 +134,8 @@ def load_search(path: str | Path, **given: Any) -> SearchPlan:
 
     Args:
         path: a TOML file; docs/search.md has its keys.
-        given: keys that take the place of those of the file: ``out``, or those of its section ``search``.
+        given: keys that take the place of those of the file: ``out``, ``allow_mismatch``, or those of its section
+            ``search``.
 
     Raises:
         StudyConfigError: it cannot be read, or a key is unknown, missing or has a value that is not allowed.
@@ -144,6 +145,8 @@ def load_search(path: str | Path, **given: Any) -> SearchPlan:
     raw = read_toml(path, "search file", "docs/search.md shows one")
     if out := given.pop("out", None):
         raw["out"] = Path(out).resolve()
+    if "allow_mismatch" in given:
+        raw["allow_mismatch"] = given.pop("allow_mismatch")
     if isinstance(raw.get("search", {}), dict):
         raw["search"] = raw.get("search", {}) | given
     return make_plan(raw, path)

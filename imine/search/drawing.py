@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING
 
+from imine.rendering import percent
+
 if TYPE_CHECKING:
     from imine.search.result import Arms, Estimate, SizeSearch
 
@@ -77,7 +79,8 @@ def draw(search: SizeSearch) -> str:
         f'<rect width="{width}" height="{_HEIGHT}" fill="#fff"/>',
         f'<text x="{_LEFT}" y="16" font-size="13">{escape(search.name)}: best N rows by rule {escape(search.rule)}, '
         "and N random rows</text>",
-        f'<text x="{_LEFT}" y="30" font-size="10">shaded: {search.level:.0%} interval from {sources}{dashed}</text>',
+        f'<text x="{_LEFT}" y="30" font-size="10">shaded: {percent(search.level)} interval from '
+        f"{sources}{dashed}</text>",
     ]
     for panel in panels:
         parts += _panel(panel)

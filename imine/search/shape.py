@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from imine.rendering import format_p
+from imine.rendering import format_p, percent
 from imine.search.losses import Array
 
 Verdict = Literal["double descent", "valley", "rising", "falling", "flat", "cannot tell"]
@@ -189,7 +189,7 @@ def _statement(
     margin: float,
 ) -> str:
     p_falling, p_rising, p_valley = (format_p(p) for p in p_values)
-    at = f"at {level:.0%} confidence"
+    at = f"at {percent(level)} confidence"
     if verdict == "double descent":
         return f"rises and falls again beyond noise: no curve with a single valley fits (p = {p_valley})"
     if verdict == "valley":

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from imine.rendering import percent
+
 if TYPE_CHECKING:
     from imine.search.result import Arms, Estimate, SizeSearch
 
@@ -30,7 +32,7 @@ def summarise(search: SizeSearch) -> str:
             + (f"; the smallest, {least:,}, may do as well" if least < search.chosen else "")
         )
     lines += [f"curve of {arm} rows: {shape.statement}" for arm, shape in search.shapes.items()]
-    lines.append(f"Intervals at {search.level:.0%}, from {_sources(search)}.")
+    lines.append(f"Intervals at {percent(search.level)}, from {_sources(search)}.")
     return "\n".join([*lines, *search.notes])
 
 

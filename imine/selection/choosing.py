@@ -263,6 +263,9 @@ def _diverse(rows: Rows, ranking: Ranking, pool: Pool, codes: npt.NDArray[np.uin
     codes[rows] = Code.NOT_LISTED
     codes[shortlist] = Code.PASSED_OVER
     kept = shortlist[picks.chosen]
+    if not len(kept):
+        # Nothing that was preferred: the budget is less than the first row, or the quota lets none be kept.
+        codes[rows] = Code.BUDGET if fits else Code.QUOTA
     codes[kept] = Code.KEPT
     cut = float(ranking.key[kept].max()) if len(kept) else None
     return Choice(codes, cut, len(rows), shortlist=shortlist, picks=picks)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
@@ -33,6 +33,7 @@ def select(
     allow_mismatch: bool = False,
     settings: Any = None,
     progress: Progress | None = None,
+    after_scoring: Callable[[Scores], None] | None = None,
     **how: Unpack[RequestOptions],
 ) -> Selection:
     """Keep the records that a rule predicts the lowest log loss for.
@@ -48,6 +49,8 @@ def select(
             rule differ.
         settings: how to score; by default as the rule expects.
         progress: told of the scoring.
+        after_scoring: called with scores that were computed here, before anything is chosen by them: what fails
+            later need not lose them.
         how: how much to keep and by what, exactly one of ``top``, ``fraction``, ``threshold`` and ``tokens``, and the
             other fields of :class:`imine.selection.Request`. A quota may be by a column of the records or the scores.
 
@@ -84,6 +87,8 @@ def select(
         settings = _settings(rule, settings)
         mismatch = check_planned(rule, _planned(rule, settings), allow_mismatch)
         scores = _score(data, rule, request, settings, progress)
+        if after_scoring is not None:
+            after_scoring(scores)
     check_columns(rule, scores.frame)
     mismatch = check_made(rule, scores.fingerprints, allow_mismatch, mismatch)
     frame, join_notes = _scores_of(data, rule, scores.frame, _further(request))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
+from imine.rendering import percent
 from imine.rules import MeanPrediction
 from imine.selection.choosing import choose, without_diversity
 from imine.selection.codes import Code
@@ -73,7 +74,7 @@ def _band(decided: Decided) -> list[str]:
         where = f"within {request.band:g} of it"
     else:
         level = request.level or decided.rule.level
-        where = f"their {level:.0%} interval (extrapolated to single rows) holds it"
+        where = f"their {percent(level)} interval (extrapolated to single rows) holds it"
     what = {"keep": "they are kept", "drop": "they are dropped", None: "the prediction decided on them"}
     if request.by == "upper":
         return [

@@ -86,11 +86,16 @@ def _contributions(rule: Rule) -> list[tuple[str, pl.Expr]]:
 
 
 def _missing(decided: Decided, name: str, value: pl.Expr) -> pl.Expr:
-    why = f"{name}__why"
-    given = pl.col(why) if why in decided.scores.columns else pl.lit(None, dtype=pl.String)
-    fallback = pl.when(pl.col(name).is_null()).then(pl.lit("the scores give no reason"))
-    text = given.fill_null(fallback.otherwise(pl.lit("its value is not a finite number")))
+    text = why_without(decided.scores, name)
     return pl.when(value.is_null()).then(pl.format("no {}: {}", pl.lit(name), text))
+
+
+def why_without(scores: pl.DataFrame, name: str) -> pl.Expr:
+    """Why a row has no value in a column of the scores; of rows that have one it says nothing true."""
+    why = f"{name}__why"
+    given = pl.col(why) if why in scores.columns else pl.lit(None, dtype=pl.String)
+    fallback = pl.when(pl.col(name).is_null()).then(pl.lit("the scores give no reason"))
+    return given.fill_null(fallback.otherwise(pl.lit("its value is not a finite number")))
 
 
 def _above(decided: Decided, rows: Rows) -> pl.Expr:
@@ -127,9 +132,7 @@ def _duplicate(decided: Decided, rows: Rows) -> pl.Expr:
 
 def _no_tokens(decided: Decided, rows: Rows) -> pl.Expr:
     column = decided.pool.request.token_column
-    why = f"{column}__why"
-    given = pl.col(why) if why in decided.scores.columns else pl.lit(None, dtype=pl.String)
-    text = given.fill_null("the scores give no reason")
+    text = why_without(decided.scores, column)
     return pl.format("no {}, by which the tokens are counted: {}", pl.lit(column), text)
 
 

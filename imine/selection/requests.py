@@ -94,6 +94,10 @@ class Request:
             raise SelectionError(f"tokens must be at least 1; got {self.tokens}")
 
     def _check_way(self) -> None:
+        if self.tokens is None and self.token_column != TOKENS:
+            raise SelectionError(
+                f"token_column counts a budget of tokens: {self.token_column!r} without tokens"
+            )
         if self.by not in ("prediction", "upper"):
             raise SelectionError(f"by must be prediction or upper; got {self.by!r}")
         if self.cannot_tell not in (None, "keep", "drop"):

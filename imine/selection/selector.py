@@ -35,7 +35,8 @@ def select_scored(
         scores: ``id``, one column an indicator of the rule, ``<indicator>__why`` with the reason of a null; also the
             columns that a quota or a token budget names.
         rule: the rule to rank by.
-        embeddings: unit vectors of the rows, (rows, dimensions), for near-duplicates and diversity.
+        embeddings: unit vectors of the rows, (rows, dimensions), of zeros where a row has no text; for
+            near-duplicates and diversity.
         how: how much to keep and by what, the fields of :class:`imine.selection.Request`: exactly one of ``top``,
             ``fraction``, ``threshold`` and ``tokens``. More than have a prediction keeps all those, with a note.
             Levels of single examples are extrapolated, so a threshold has no absolute meaning; the order has.
@@ -45,7 +46,7 @@ def select_scored(
 
     Raises:
         SelectionError: a request that makes no sense or cannot be met; no rows, no ``id``, ids that occur twice, or
-            no column that the request names.
+            no column that the request names; embeddings that are no unit vectors.
         RuleError: an indicator of the rule has no column.
 
     Examples:
@@ -153,6 +154,14 @@ def _check_vectors(scores: pl.DataFrame, vectors: Vectors | None) -> Vectors:
     if vectors.ndim != 2 or len(vectors) != scores.height:
         raise SelectionError(
             f"embeddings must have one row a row of the scores, {scores.height:,}; got {vectors.shape}"
+        )
+    lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
+    # Half precision rounds a length by some 1e-3.
+    wrong = np.flatnonzero(~((np.abs(lengths - 1.0) <= 0.01) | (lengths == 0.0)))
+    if len(wrong):
+        raise SelectionError(
+            f"embeddings must be finite and of length 1, or 0 for a row without text: {len(wrong):,} are not; that of "
+            f"{scores['id'][int(wrong[0])]} has length {lengths[wrong[0]]:g}"
         )
     return vectors
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
+from imine.rendering import percent
 from imine.selection.comparison.budget import Budget, check_candidates, fill, make_budgets
 from imine.selection.comparison.config import ComparisonConfig
 from imine.selection.comparison.selectors import Selector
@@ -191,7 +192,7 @@ def _draw_note(how: float | str, count: int, seeds: int) -> str:
         )
     share = float(how)
     return (
-        f"every seed chooses from another random {share:.0%} of {count:,} candidates, the same for all selectors. "
+        f"every seed chooses from another random {percent(share)} of {count:,} candidates, the same for all selectors. "
         "Seeds are paired; these parts overlap, so that the intervals hold only about the share "
         f"{1 - share:.2g} of the variance that another pool of the kind would add."
     )

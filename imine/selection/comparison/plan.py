@@ -10,7 +10,7 @@ from imine.selection.comparison.budget import Budget, row_costs
 from imine.selection.comparison.config import Comparison
 from imine.selection.comparison.draws import draw_pool
 from imine.selection.comparison.guard import check_unseen
-from imine.selection.comparison.run import encode
+from imine.selection.comparison.run import check_evaluation, encode
 from imine.study.pools import load_data
 
 
@@ -55,7 +55,8 @@ def plan_comparison(comparison: Comparison, progress: Progress | None = None) ->
         progress: told how the files were understood.
 
     Raises:
-        SelectionError: the rule was fitted on a pool or on a set to judge by, or a pool does not fill a budget.
+        SelectionError: the rule was fitted on a pool or on a set to judge by, a pool does not fill a budget, or an
+            evaluation set is a single row.
         StudyConfigError: a pool or a set is not there.
         ModelNotFoundError: the base model's tokenizer is not at hand.
     """
@@ -63,6 +64,7 @@ def plan_comparison(comparison: Comparison, progress: Progress | None = None) ->
 
     config, study = comparison.config, comparison.as_study()
     data = load_data(study, progress=progress or SilentProgress())
+    check_evaluation(data)
     if "rule" in config.selectors:
         information = [part.name for part in config.evaluation if part.information]
         check_unseen(load_rule(comparison.rule), data.content, information, config.allow_fitted_pool)

@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from imine.rendering import percent
+
 if TYPE_CHECKING:
     from imine.selection.comparison.foretold import Foretold
     from imine.selection.comparison.result import Arm, ComparisonResult, Difference
@@ -18,13 +20,13 @@ and all seeds alike; bootstrap-t) and seeds ({seeds} are too few to resample: St
 where seeds share what they choose from, else of the two means with Welch's degrees of freedom, is added to every
 resample). p (Holm) is corrected for the {family} comparisons on sets to judge by; sets for information are corrected
 among themselves. An example is won where its mean loss over the seeds is lower by more than {tie:g} nats a token, and
-tied up to that. Intervals hold for one comparison each, at {level:.0%}."""
+tied up to that. Intervals hold for one comparison each, at {level}."""
 
 
 _FORETOLD = """\
 Means of the rule's indicators over the chosen rows that have them, averaged over the seeds; * marks a mean outside the
 range of the subset means that the rule was fitted on. Foretold is the rule's log loss at these means less that at the
-means of random, with the interval by its coefficients' uncertainty ({level:.0%}); measured is the same difference of
+means of random, with the interval by its coefficients' uncertainty ({level}); measured is the same difference of
 the logarithms of the mean losses."""
 
 
@@ -44,7 +46,7 @@ def verdict_text(differences: Sequence[Difference], budget: str) -> str:
 
 def _clause(d: Difference) -> str:
     c = d.contrast
-    interval = f"{c.level:.0%} interval of the difference {c.low:+.4f} to {c.high:+.4f}"
+    interval = f"{percent(c.level)} interval of the difference {c.low:+.4f} to {c.high:+.4f}"
     numbers = f"{interval}, p {_p(c.p)}, {_p(d.p_holm)} corrected"
     if d.outcome == "cannot tell":
         return f"cannot tell {d.selector} from random (difference {c.value:+.4f} nats a token; {numbers})"
@@ -59,12 +61,13 @@ def comparison_page(result: ComparisonResult) -> str:
     """See :meth:`ComparisonResult.summary`."""
     judged = [v.text for v in result.verdicts if not v.information]
     informing = [v.text for v in result.verdicts if v.information]
+    level = percent(result.level)
     how = _HOW.format(
         repeats=result.repeats,
         seeds=len(result.arms[0].rows),
         family=sum(not d.information for d in result.differences),
         tie=result.tie,
-        level=result.level,
+        level=level,
     )
     parts = [f"# {result.name}: selectors against random choice", "## Verdict", _bullets(judged)]
     if informing:
@@ -76,7 +79,7 @@ def comparison_page(result: ComparisonResult) -> str:
         "Means over the seeds; standard deviations over them in brackets.",
     ]
     if result.foretold:
-        parts += ["## What the rule foretold", _foretold_table(result), _FORETOLD.format(level=result.level)]
+        parts += ["## What the rule foretold", _foretold_table(result), _FORETOLD.format(level=level)]
     if result.notes:
         parts += ["## Notes", _bullets(result.notes)]
     return "\n\n".join([*parts, "## How it was computed", how]) + "\n"

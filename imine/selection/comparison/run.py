@@ -129,8 +129,7 @@ def _prepare(
         check_scoring(comparison, rule)
     set_threads(parent_threads(config.finetune, in_process=lm is not None))
     data = load_data(study, out=folder, progress=say)
-    if few := [name for name, rows in data.evaluation.items() if rows.height < 2]:
-        raise SelectionError(f"evaluation set {few[0]} has a single row; give two or more, better dozens")
+    check_evaluation(data)
     seen = _guarded(comparison, rule, data)
     lm = lm or NamedModel.find(study.resolve_model(config.finetune.model))
     candidates = encode(lm.tokenizer, data.candidates, config.finetune)
@@ -154,6 +153,16 @@ def _prepare(
         notes=(*seen.notes, *draw_notes(config, data.pools), *notes),
         foretold=() if rule is None else foretell(rule, pl.concat(terms), choices, config.level),
     )
+
+
+def check_evaluation(data: StudyData) -> None:
+    """Refuse an evaluation set of a single row: resampled, it is always the same.
+
+    Raises:
+        SelectionError: names the set.
+    """
+    if few := [name for name, rows in data.evaluation.items() if rows.height < 2]:
+        raise SelectionError(f"evaluation set {few[0]} has a single row; give two or more, better dozens")
 
 
 def encode(tokenizer: Any, rows: pl.DataFrame, settings: FinetuneConfig) -> dict[str, EncodedExample]:

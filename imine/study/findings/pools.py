@@ -20,6 +20,7 @@ from imine.regression.validation import CrossValidation, cross_validate
 from imine.regression.validation.cross import Fold
 from imine.regression.validation.schemes import Held, Scheme
 from imine.regression.validation.scores import Predicted, score
+from imine.rendering import percent
 from imine.study.findings.numbers import HeldOut, held_out
 
 _ROWS = "rows_"
@@ -136,7 +137,7 @@ def leave_pools_out(
         part, found = _without(data, pool, share, rows, procedure, level)
         parts.append(part)
         folds += [] if found is None else list(found.folds)
-    together = _together(data, folds, f"runs with more than {share:.0%} of a pool", terms, level, seed)
+    together = _together(data, folds, f"runs with more than {percent(share)} of a pool", terms, level, seed)
     return LeftOutPools(share, together, tuple(parts))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from imine.rendering import format_p
+from imine.rendering import format_p, percent
 from imine.rules.text import markdown_table, or_dash
 from imine.study.findings.compute import Findings
 from imine.study.findings.numbers import Estimated, HeldOut
@@ -39,7 +39,7 @@ def _head(found: Findings) -> Iterator[str]:
     yield f"# Findings: {rule.name}"
     yield ""
     yield (
-        f"{rule.n_runs} runs; log of {rule.target}; intervals at {settings.level:.0%}; seed {settings.seed}. "
+        f"{rule.n_runs} runs; log of {rule.target}; intervals at {percent(settings.level)}; seed {settings.seed}. "
         f"Standard deviation of the log loss over runs {found.before.data.y.std(ddof=1):.4g}."
     )
     yield ""
@@ -167,7 +167,7 @@ def _left_out(found: Findings) -> Iterator[str]:
 
 
 def _by_pool(part: LeftOutPools) -> Iterator[str]:
-    yield f"By pool, more than {part.share:.0%}, all terms fixed:"
+    yield f"By pool, more than {percent(part.share)}, all terms fixed:"
     yield ""
     rows = [
         (

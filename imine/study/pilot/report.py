@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from imine.errors import StudyError
 from imine.progress import format_seconds
-from imine.rendering import format_p
+from imine.rendering import format_p, percent
 from imine.rules.text import aligned
 from imine.study.ledger import Ledger
 from imine.study.pilot.signal import SignalToNoise, signal_to_noise
@@ -165,7 +165,7 @@ def _advice(
     lines.append(
         f"Take {best.name}: of these recipes its pools lie farthest apart against the noise of a run (F "
         f"{found.f:.1f} on {found.df[0]} and {found.df[1]}, p {format_p(found.p)}; variance ratio {found.ratio:.3g}, "
-        f"{level:.0%} interval {found.low:.3g} to {found.high:.3g})."
+        f"{percent(level)} interval {found.low:.3g} to {found.high:.3g})."
     )
     if alike:
         lines.append(
@@ -237,5 +237,6 @@ def _noise_table(report: PilotReport) -> list[str]:
     ]
     if not rows:
         return []
-    columns = ("recipe", "pool", "runs", "loss", "noise (sd of log loss)", f"{report.level:.0%} interval")
+    interval = f"{percent(report.level)} interval"
+    columns = ("recipe", "pool", "runs", "loss", "noise (sd of log loss)", interval)
     return aligned(columns, rows, left=("recipe", "pool"))
