@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import polars as pl
@@ -14,8 +13,6 @@ from imine.indicators.models import (
     EMBEDDED,
     load_fast_tokenizer,
     load_tokenizer,
-    model_sha256,
-    tokenizer_sha256,
 )
 from imine.indicators.score import planned_fingerprints
 from imine.indicators.settings import ScoreSettings
@@ -137,35 +134,6 @@ def test_an_unreadable_part_of_the_cache_is_set_aside(own_cache: Path) -> None:
         assert again.missing(["k1.5", "k2.5"]) == [0]
     assert len(list(again.folder.glob("*.unreadable"))) == 1
     assert again.missing(["k1.5", "k2.5"]) == [0]
-
-
-def test_a_finetuned_copy_of_an_embedded_model_has_another_hash(tiny_llama: Path, tmp_path: Path) -> None:
-    (tmp_path / "copy").mkdir()
-    for path in tiny_llama.iterdir():
-        (tmp_path / "copy" / path.name).write_bytes(path.read_bytes())
-    (tmp_path / "copy" / "imine.json").write_text('{"sha256": "of the original"}')
-    assert model_sha256(tmp_path / "copy") == model_sha256(tiny_llama)
-    weights = bytearray((tiny_llama / "model.safetensors").read_bytes())
-    weights[-1] ^= 1
-    (tmp_path / "copy" / "model.safetensors").write_bytes(weights)
-    assert model_sha256(tmp_path / "copy") != model_sha256(tiny_llama)
-
-
-def test_tokenizers_with_one_vocabulary_but_other_merges_differ(tiny_llama: Path, tmp_path: Path) -> None:
-    for path in tiny_llama.iterdir():
-        (tmp_path / path.name).write_bytes(path.read_bytes())
-    whole = json.loads((tmp_path / "tokenizer.json").read_text())
-    joined = [" ".join(pair) for pair in whole["model"]["merges"]]
-    (tmp_path / "tokenizer.json").write_text(
-        json.dumps(whole | {"model": whole["model"] | {"merges": joined}})
-    )
-    assert tokenizer_sha256(str(tmp_path)) == tokenizer_sha256(str(tiny_llama)), (
-        "the same merges, written otherwise"
-    )
-    (tmp_path / "tokenizer.json").write_text(
-        json.dumps(whole | {"model": whole["model"] | {"merges": joined[:-1]}})
-    )
-    assert tokenizer_sha256(str(tmp_path)) != tokenizer_sha256(str(tiny_llama))
 
 
 def test_weights_that_could_run_code_are_refused(tiny_llama: Path, tmp_path: Path) -> None:

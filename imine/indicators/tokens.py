@@ -19,12 +19,12 @@ def prompt_text(frame: pl.DataFrame) -> pl.Series:
     ]
 
 
-def length_fingerprint(name: str, tokenizer_name: str, tokenizer_sha256: str) -> dict[str, Any]:
+def length_fingerprint(name: str, tokenizer_name: str, vocabulary_sha256: str) -> dict[str, Any]:
     """What makes a column of token counts."""
     return {
         "indicator": name,
         "version": require_column(name).version,
-        "tokenizer": {"name": tokenizer_name, "sha256": tokenizer_sha256},
+        "tokenizer": {"name": tokenizer_name, "sha256": vocabulary_sha256},
     }
 
 

@@ -7,7 +7,13 @@ from __future__ import annotations
 
 from imine.indicators.models.converting import convert_model
 from imine.indicators.models.fetching import get_model
-from imine.indicators.models.hashing import model_sha256, tensors_sha256, tokenizer_file, tokenizer_sha256
+from imine.indicators.models.hashing import (
+    model_sha256,
+    tensors_sha256,
+    tokenizer_file,
+    tokenizer_sha256,
+    vocabulary_sha256,
+)
 from imine.indicators.models.loading import (
     LoadedModel,
     check_extra,
@@ -47,4 +53,5 @@ __all__ = [
     "tensors_sha256",
     "tokenizer_file",
     "tokenizer_sha256",
+    "vocabulary_sha256",
 ]

@@ -21,7 +21,7 @@ class LoadedModel:
         model: the torch module, in evaluation mode.
         tokenizer: its transformers tokenizer.
         name: name or folder it was asked for by.
-        sha256: content hash of the weights.
+        sha256: content hash of weights and configuration.
     """
 
     model: Any
