@@ -28,10 +28,10 @@ def tensors_sha256(folder: Path) -> str:
 
     The order of tensors in the file and its metadata, which differ between writers, do not count.
     """
-    return _tensors_sha256(tuple(_state(path) for path in sorted(folder.glob("*.safetensors"))))
+    return _tensors_sha256(tuple(file_state(path) for path in sorted(folder.glob("*.safetensors"))))
 
 
-def _state(path: Path) -> tuple[Path, int, int]:
+def file_state(path: Path) -> tuple[Path, int, int]:
     """A file as it is now: hashes of gigabytes are computed once for it."""
     facts = path.stat()
     return path, facts.st_size, facts.st_mtime_ns
@@ -62,7 +62,7 @@ def model_sha256(folder: Path) -> str:
     weights = _weights_sha256(folder)
     if _is_embedded(folder):
         return weights
-    config = _decisive(_read(folder / "config.json"), _NO_MATTER)
+    config = _decisive(read_json(folder / "config.json"), _NO_MATTER)
     return hashlib.sha256(f"{weights}{json.dumps(config, sort_keys=True)}".encode()).hexdigest()
 
 
@@ -70,7 +70,7 @@ def _weights_sha256(folder: Path) -> str:
     """Hash of the weights, computed, or noted when they were put into the cache folder."""
     about = folder / ABOUT
     if _in_cache(folder) and about.is_file():
-        return str(_read(about)["sha256"])
+        return str(read_json(about)["sha256"])
     return tensors_sha256(folder)
 
 
@@ -82,7 +82,7 @@ def _is_embedded(folder: Path) -> bool:
     return folder.name in EMBEDDED and _in_cache(folder) and (folder / ABOUT).is_file()
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
     """A file of JSON; empty where it is not there."""
     return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
 
@@ -127,14 +127,14 @@ def tokenizer_sha256(name_or_path: str) -> str:
     file = tokenizer_file(name_or_path)
     if _is_embedded(file.parent):
         return vocabulary_sha256(name_or_path)
-    settings = _decisive(_read(file.with_name("tokenizer_config.json")), _NO_MATTER_TO_TOKENS)
-    whole = f"{_tokenizer_sha256(_state(file))}{json.dumps(settings, sort_keys=True)}"
+    settings = _decisive(read_json(file.with_name("tokenizer_config.json")), _NO_MATTER_TO_TOKENS)
+    whole = f"{_tokenizer_sha256(file_state(file))}{json.dumps(settings, sort_keys=True)}"
     return hashlib.sha256(whole.encode()).hexdigest()[:16]
 
 
 @lru_cache(maxsize=64)
 def _tokenizer_sha256(file: tuple[Path, int, int]) -> str:
-    whole = _read(file[0])
+    whole = read_json(file[0])
     model = {**whole["model"], "merges": _merges(whole["model"])}
     kept = {**whole, "model": model, "padding": None, "truncation": None}
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
@@ -149,12 +149,12 @@ def vocabulary_sha256(name_or_path: str) -> str:
     Raises:
         ModelNotFoundError: the model is not there, or has no ``tokenizer.json``.
     """
-    return _vocabulary_sha256(_state(tokenizer_file(name_or_path)))
+    return _vocabulary_sha256(file_state(tokenizer_file(name_or_path)))
 
 
 @lru_cache(maxsize=64)
 def _vocabulary_sha256(file: tuple[Path, int, int]) -> str:
-    whole = _read(file[0])
+    whole = read_json(file[0])
     model = whole["model"]
     kept = {
         "type": model.get("type"),
