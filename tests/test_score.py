@@ -16,6 +16,7 @@ from imine.indicators.models import (
 )
 from imine.indicators.score import planned_fingerprints
 from imine.indicators.settings import ScoreSettings
+from imine.indicators.templates import TEMPLATES
 from imine.indicators.tokens import count_tokens
 from imine.sample import load_sample
 
@@ -134,6 +135,24 @@ def test_an_unreadable_part_of_the_cache_is_set_aside(own_cache: Path) -> None:
         assert again.missing(["k1.5", "k2.5"]) == [0]
     assert len(list(again.folder.glob("*.unreadable"))) == 1
     assert again.missing(["k1.5", "k2.5"]) == [0]
+
+
+@pytest.mark.parametrize("blank", ["", " ", "\n\t ", "\u00a0\u2003"])
+def test_lengths_of_a_prompt_are_those_of_the_prompt_that_is_rendered(
+    blank: str, settings: ScoreSettings
+) -> None:
+    pool = pl.DataFrame(
+        {"instruction": ["Add it.", "Add it."], "input": [blank, "1 2"], "output": ["3", "3"]}
+    )
+    rendered = pl.Series(
+        [TEMPLATES["plain"].render(*row) for row in pool.select("instruction", "input").rows()]
+    )
+    names = ["input_length", "input_characters"]
+    made = imine.score(pool, names, settings=settings).frame
+    texts = rendered.str.strip_suffix("\n")
+    assert made["input_characters"].to_list() == texts.str.len_chars().to_list()
+    tokenizer = load_fast_tokenizer(settings.model)
+    assert made["input_length"].to_list() == count_tokens(texts, tokenizer).to_list()
 
 
 def test_weights_that_could_run_code_are_refused(tiny_llama: Path, tmp_path: Path) -> None:
