@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import re
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -171,7 +172,7 @@ def test_kept_values_are_computed_once_and_anew_when_something_changes() -> None
         seen.append(texts.len())
         return texts.str.len_bytes()
 
-    declare(own, takes="output", keep=True)
+    declare(own, takes="output", keep=True, parameters={"unit": "utf-8"})
     first = imine.score(POOL, ["own"]).frame
     more = pl.concat([POOL, pl.DataFrame({"instruction": ["New"], "output": ["longer"]})])
     second = imine.score(more, ["own"]).frame
@@ -180,6 +181,65 @@ def test_kept_values_are_computed_once_and_anew_when_something_changes() -> None
     declare(own, takes="output", keep=True, parameters={"unit": "bytes"})
     imine.score(POOL, ["own"])
     assert seen == [3, 1, 3]
+
+
+def _lengths(texts: pl.Series, times: Any = 1) -> list[int]:
+    """Length of the response."""
+    return [len(text) * len(range(times)) for text in texts]
+
+
+class _Lengths:
+    def __init__(self, times: int) -> None:
+        self.times = times
+
+    def __call__(self, texts: pl.Series) -> list[int]:
+        return _lengths(texts, self.times)
+
+    def method(self, texts: pl.Series) -> list[int]:
+        return _lengths(texts, self.times)
+
+
+def _around(times: int) -> Any:
+    def lengths(texts: pl.Series) -> list[int]:
+        return _lengths(texts, times)
+
+    return lengths
+
+
+@pytest.mark.parametrize(
+    "make",
+    [lambda times: partial(_lengths, times=times), lambda times: partial(partial(_lengths), times=times)],
+)
+def test_partial_functions_do_not_share_what_is_kept(make: Any) -> None:
+    for times in (1, 100):
+        declare(make(times), takes="output", keep=True)
+        assert imine.score(POOL, ["own"]).frame["own"].to_list() == [3 * times, 9 * times, 0]
+    made = planned_fingerprints(["own"], ScoreSettings())["own"]["plugin"]
+    assert made["arguments"] == {"args": [], "keywords": {"times": 100}}
+    assert made["sha256"] == source_sha256(_lengths)
+    assert made["name"].endswith("._lengths")
+    assert COLUMNS["own"].doc == "Length of the response"
+
+
+@pytest.mark.parametrize(
+    ("make", "why"),
+    [
+        (_Lengths, "its source cannot be read"),
+        (lambda times: eval("lambda texts: [0] * len(texts)"), "its source cannot be read"),
+        (lambda times: _Lengths(times).method, "it is a method"),
+        (_around, "it takes times from the function around it"),
+        (lambda times: partial(_lengths, times=np.int64(times)), "values that JSON cannot hold"),
+    ],
+)
+def test_values_are_not_kept_of_a_function_that_cannot_be_told_from_another(make: Any, why: str) -> None:
+    with pytest.raises(PluginError, match=rf"indicator 'own': keep=True .*since .*{why}.*parameters="):
+        declare(make(1), takes="output", keep=True)
+    assert "own" not in PLUGINS
+    declare(make(1), takes="output")
+    declare(make(1), takes="output", keep=True, parameters={"times": 1})
+    first = imine.score(POOL, ["own"]).frame["own"].to_list()
+    declare(make(2), takes="output", keep=True, parameters={"times": 2})
+    assert imine.score(POOL, ["own"]).frame["own"].to_list() == [2 * value for value in first]
 
 
 PLUGIN = """

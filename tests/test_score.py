@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import polars as pl
@@ -14,11 +13,10 @@ from imine.indicators.models import (
     EMBEDDED,
     load_fast_tokenizer,
     load_tokenizer,
-    model_sha256,
-    tokenizer_sha256,
 )
 from imine.indicators.score import planned_fingerprints
 from imine.indicators.settings import ScoreSettings
+from imine.indicators.templates import TEMPLATES
 from imine.indicators.tokens import count_tokens
 from imine.sample import load_sample
 
@@ -139,33 +137,22 @@ def test_an_unreadable_part_of_the_cache_is_set_aside(own_cache: Path) -> None:
     assert again.missing(["k1.5", "k2.5"]) == [0]
 
 
-def test_a_finetuned_copy_of_an_embedded_model_has_another_hash(tiny_llama: Path, tmp_path: Path) -> None:
-    (tmp_path / "copy").mkdir()
-    for path in tiny_llama.iterdir():
-        (tmp_path / "copy" / path.name).write_bytes(path.read_bytes())
-    (tmp_path / "copy" / "imine.json").write_text('{"sha256": "of the original"}')
-    assert model_sha256(tmp_path / "copy") == model_sha256(tiny_llama)
-    weights = bytearray((tiny_llama / "model.safetensors").read_bytes())
-    weights[-1] ^= 1
-    (tmp_path / "copy" / "model.safetensors").write_bytes(weights)
-    assert model_sha256(tmp_path / "copy") != model_sha256(tiny_llama)
-
-
-def test_tokenizers_with_one_vocabulary_but_other_merges_differ(tiny_llama: Path, tmp_path: Path) -> None:
-    for path in tiny_llama.iterdir():
-        (tmp_path / path.name).write_bytes(path.read_bytes())
-    whole = json.loads((tmp_path / "tokenizer.json").read_text())
-    joined = [" ".join(pair) for pair in whole["model"]["merges"]]
-    (tmp_path / "tokenizer.json").write_text(
-        json.dumps(whole | {"model": whole["model"] | {"merges": joined}})
+@pytest.mark.parametrize("blank", ["", " ", "\n\t ", "\u00a0\u2003"])
+def test_lengths_of_a_prompt_are_those_of_the_prompt_that_is_rendered(
+    blank: str, settings: ScoreSettings
+) -> None:
+    pool = pl.DataFrame(
+        {"instruction": ["Add it.", "Add it."], "input": [blank, "1 2"], "output": ["3", "3"]}
     )
-    assert tokenizer_sha256(str(tmp_path)) == tokenizer_sha256(str(tiny_llama)), (
-        "the same merges, written otherwise"
+    rendered = pl.Series(
+        [TEMPLATES["plain"].render(*row) for row in pool.select("instruction", "input").rows()]
     )
-    (tmp_path / "tokenizer.json").write_text(
-        json.dumps(whole | {"model": whole["model"] | {"merges": joined[:-1]}})
-    )
-    assert tokenizer_sha256(str(tmp_path)) != tokenizer_sha256(str(tiny_llama))
+    names = ["input_length", "input_characters"]
+    made = imine.score(pool, names, settings=settings).frame
+    texts = rendered.str.strip_suffix("\n")
+    assert made["input_characters"].to_list() == texts.str.len_chars().to_list()
+    tokenizer = load_fast_tokenizer(settings.model)
+    assert made["input_length"].to_list() == count_tokens(texts, tokenizer).to_list()
 
 
 def test_weights_that_could_run_code_are_refused(tiny_llama: Path, tmp_path: Path) -> None:

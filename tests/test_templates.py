@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -13,7 +14,14 @@ from imine.indicators.models import load_tokenizer
 from imine.indicators.responses import collate
 from imine.indicators.score import planned_fingerprints
 from imine.indicators.settings import ScoreSettings, settings_from_fingerprints
-from imine.indicators.templates import TEMPLATES, EncodedExample, Template, _fit, encode_examples
+from imine.indicators.templates import (
+    TEMPLATES,
+    EncodedExample,
+    Template,
+    _fit,
+    encode_examples,
+    start_tokens,
+)
 from imine.sample import load_sample
 from tests.tiny import byte_tokenizer, save_llama
 
@@ -39,6 +47,12 @@ def test_truncation_keeps_the_start_of_the_response_and_the_end_of_the_prompt() 
     assert short_response == EncodedExample(list(range(61, 100)), [7], 61)
 
 
+def test_truncation_keeps_the_start_tokens() -> None:
+    cut = _fit([7, *range(100)], list(range(200, 300)), 40, 1)
+    assert cut == EncodedExample([7, *range(81, 100)], list(range(200, 220)), 161)
+    assert _fit([7, *range(10)], list(range(200, 300)), 40, 1).prompt == [7, *range(10)]
+
+
 @given(st.integers(1, 60), st.integers(0, 60), st.integers(16, 64))
 def test_truncation_counts_what_is_lost(prompt: int, response: int, room: int) -> None:
     cut = _fit([0] * prompt, [1] * response, room)
@@ -60,6 +74,35 @@ def test_a_first_token_is_there_where_the_tokenizer_adds_one(post_processor: boo
     (example,) = encode_examples(*args, max_tokens=32, add_eos=False)
     assert (example.prompt[0] == tokenizer.bos_token_id) is post_processor
     assert tokenizer.bos_token_id not in example.response
+
+
+def _starting_tokenizer() -> Any:
+    from tokenizers.processors import TemplateProcessing
+
+    tokenizer = byte_tokenizer(bos_token="<s>", eos_token="<eos>", pad_token="<pad>")
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+        single="<s> $A", special_tokens=[("<s>", tokenizer.bos_token_id)]
+    )
+    return tokenizer
+
+
+@pytest.mark.parametrize("words", [1, 8, 30, 200])
+def test_short_and_long_prompts_begin_with_the_first_token(words: int) -> None:
+    tokenizer = _starting_tokenizer()
+    args = (tokenizer, TEMPLATES["plain"], ["a " * words], [""], ["b " * 40])
+    (example,) = encode_examples(*args, max_tokens=32, add_eos=True)
+    assert example.prompt[0] == tokenizer.bos_token_id
+    assert example.prompt.count(tokenizer.bos_token_id) == 1
+    assert tokenizer.decode(example.prompt).endswith("\n")
+    assert len(example.prompt) + len(example.response) == 32
+
+
+def test_first_tokens_are_in_the_fingerprint_where_there_are_any(tmp_path: Path, tiny_llama: Path) -> None:
+    folder = save_llama(tmp_path / "starting")
+    _starting_tokenizer().save_pretrained(folder)
+    made = planned_fingerprints(["loss"], ScoreSettings(str(folder)))["loss"]
+    assert made["start_tokens"] == start_tokens(load_tokenizer(str(folder)))
+    assert "start_tokens" not in planned_fingerprints(["loss"], ScoreSettings(str(tiny_llama)))["loss"]
 
 
 def test_end_of_text_is_part_of_the_response_where_asked_for() -> None:

@@ -115,7 +115,8 @@ LIKELIHOOD = (
         unit="tokens",
         direction="more of the example was not read",
         definition="Tokens of the templated prompt and of the response over `max_tokens`. The response keeps its "
-        "beginning, at least half of `max_tokens` of it where it is that long; the prompt keeps its end.",
+        "beginning, at least half of `max_tokens` of it where it is that long; the prompt keeps its end, "
+        "and the token that the tokenizer puts before every text.",
         null_when="never",
         dtype="Int64",
     ),

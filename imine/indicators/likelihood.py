@@ -105,8 +105,11 @@ def loss_fingerprint(
     template: PromptTemplate,
     max_tokens: int,
     dtype: str,
+    start_tokens: Sequence[int] = (),
 ) -> dict[str, Any]:
-    """What makes a column of the stage ``likelihood``."""
+    """What makes a column of the stage ``likelihood``; start tokens only where the tokenizer has them."""
+    # Values without this key were made when a prompt that was cut lost its start tokens.
+    start = {"start_tokens": list(start_tokens)} if start_tokens else {}
     return {
         "indicator": name,
         "version": require_column(name).version,
@@ -115,6 +118,7 @@ def loss_fingerprint(
         "template": {"name": template.name, "sha256": template.sha256},
         "max_tokens": max_tokens,
         "dtype": dtype,
+        **start,
     }
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ast
-import hashlib
 import importlib
 import importlib.metadata
 import importlib.util
@@ -11,7 +9,6 @@ import inspect
 import math
 import os
 import sys
-import textwrap
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,6 +23,13 @@ import polars as pl
 from imine.columns import COLUMNS, own_column
 from imine.columns.spec import ColumnSpec
 from imine.errors import PluginError, PluginWarning
+from imine.indicators.plugin_source import (
+    Function,
+    bare_function,
+    partial_arguments,
+    source_sha256,
+    unseen,
+)
 
 GROUP = "plugins"
 """Group of all indicators of one's own, and name of the stage that computes them."""
@@ -39,7 +43,6 @@ VARIABLE = "IMINE_PLUGINS"
 _RESERVED = ("id", "source", "instruction", "input", "output", "plugins")
 
 Takes = Literal["records", "instruction", "input", "output"]
-Function = Callable[..., Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +109,8 @@ def indicator(
     polars series, a numpy array or a list; ``None``, a NaN or :class:`Missing` with a reason where a row has none.
 
     Its fingerprint holds ``version``, ``parameters`` and a hash of the function's source without comments and
-    docstring. Other functions that it calls are not seen: raise ``version`` when they change the values.
+    docstring; of a ``functools.partial`` that of the function below, and the values filled in. Other functions that it
+    calls are not seen: raise ``version`` when they change the values.
 
     Args:
         name: name of the column: a letter, then letters, digits and single underscores.
@@ -116,13 +120,15 @@ def indicator(
         takes: ``records``, or the column ``instruction``, ``input`` or ``output`` that the function is given.
         parameters: what else decides the values, as JSON: a model's name and hash, a threshold.
         keep: keep values in the cache, by the content of instruction, input and output; only for functions whose
-            value of a row depends on these three texts alone. The function is then given new rows only.
+            value of a row depends on these three texts alone. The function is then given new rows only. One whose
+            source does not tell it from another (no source to be read, a closure, a method) needs ``parameters``.
 
     Returns:
         A decorator that gives the function back as it is.
 
     Raises:
-        PluginError: the name cannot be used, or belongs to another indicator.
+        PluginError: the name cannot be used, or belongs to another indicator; or values are to be kept of a function
+            that cannot be told from another.
 
     Examples:
         >>> @indicator(name="shouts", unit="characters", takes="output")
@@ -138,7 +144,7 @@ def indicator(
 
     def register(function: Function) -> Function:
         where = ".".join(_place(function))
-        about = (inspect.getdoc(function) or name).strip().splitlines()[0].rstrip(".")
+        about = (inspect.getdoc(bare_function(function)) or name).strip().splitlines()[0].rstrip(".")
         spec = ColumnSpec(
             name=name,
             group=GROUP,
@@ -192,34 +198,23 @@ def _check(plugin: Plugin) -> None:
         raise PluginError(
             f"indicator {name!r}: takes must be records, instruction, input or output, not {plugin.takes!r}"
         )
+    if plugin.keep and not plugin.parameters and (why := unseen(plugin.function)):
+        raise PluginError(
+            f"indicator {name!r}: keep=True would take values of another function for its own, since {why}; say in "
+            "parameters= what decides its values, or leave keep out"
+        )
 
 
 def _place(function: Function) -> tuple[str, str]:
-    return str(getattr(function, "__module__", None)), str(
-        getattr(function, "__qualname__", type(function).__name__)
-    )
-
-
-def source_sha256(function: Function) -> str | None:
-    """Hash of a function's source, its name, comments, layout, decorators and docstring apart.
-
-    Returns:
-        16 hexadecimal digits; ``None`` where the source cannot be read (a console).
-    """
-    try:
-        tree = ast.parse(textwrap.dedent(inspect.getsource(function))).body[0]
-    except (OSError, TypeError, SyntaxError, IndexError):
-        return None
-    if isinstance(tree, (ast.FunctionDef, ast.AsyncFunctionDef)):
-        tree.name, tree.decorator_list = "indicator", []
-        if ast.get_docstring(tree) is not None:
-            tree.body = tree.body[1:] or [ast.Pass()]
-    return hashlib.sha256(ast.unparse(tree).encode()).hexdigest()[:16]
+    bare = bare_function(function)
+    return str(getattr(bare, "__module__", None)), str(getattr(bare, "__qualname__", type(bare).__name__))
 
 
 def plugin_fingerprint(plugin: Plugin) -> dict[str, Any]:
     """What makes a column of a plug-in."""
     about: dict[str, Any] = {"name": ".".join(_place(plugin.function)), "sha256": plugin.sha256}
+    if arguments := partial_arguments(plugin.function):
+        about["arguments"] = arguments
     if plugin.parameters:
         about["parameters"] = dict(plugin.parameters)
     return {"indicator": plugin.spec.name, "version": plugin.spec.version, "plugin": about}

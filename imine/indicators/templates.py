@@ -118,7 +118,8 @@ def encode_examples(
     first, the two stay apart, as they are when a model writes its answer after a given prompt.
 
     What does not fit into ``max_tokens`` is cut: the response keeps its beginning, at least half of
-    ``max_tokens`` of it where it is that long; the prompt keeps its end.
+    ``max_tokens`` of it where it is that long; the prompt keeps its end, and the first token where the tokenizer
+    puts one before every text: rows that are cut begin as the others do.
 
     Args:
         tokenizer: a transformers tokenizer.
@@ -138,13 +139,16 @@ def encode_examples(
         prompt_ids = [ids if ids[:1] == start else [*start, *ids] for ids in prompt_ids]
     if add_eos:
         response_ids = [[*ids, tokenizer.eos_token_id] for ids in response_ids]
-    return [_fit(p, r, max_tokens) for p, r in zip(prompt_ids, response_ids, strict=True)]
+    return [_fit(p, r, max_tokens, len(start)) for p, r in zip(prompt_ids, response_ids, strict=True)]
 
 
-def _fit(prompt: list[int], response: list[int], max_tokens: int) -> EncodedExample:
+def _fit(prompt: list[int], response: list[int], max_tokens: int, n_start: int = 0) -> EncodedExample:
+    """Cut an example whose prompt begins with so many start tokens, which stay."""
     over = len(prompt) + len(response) - max_tokens
     if over <= 0:
         return EncodedExample(prompt, response, 0)
     kept = response[: max(max_tokens - len(prompt), max_tokens // 2)]
     room = max_tokens - len(kept)
-    return EncodedExample(prompt[len(prompt) - min(room, len(prompt)) :], kept, over)
+    if room < len(prompt):
+        prompt = prompt[:n_start] + prompt[len(prompt) - (room - n_start) :]
+    return EncodedExample(prompt, kept, over)

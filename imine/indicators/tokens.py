@@ -12,19 +12,18 @@ _ROWS_AT_ONCE = 2000
 
 
 def prompt_text(frame: pl.DataFrame) -> pl.Series:
-    """Instruction and input, joined by a line break where there is an input."""
+    """Instruction and input, joined by a line break where there is an input: more than white space, as in prompts."""
     joined = pl.concat_str("instruction", "input", separator="\n")
-    return frame.select(pl.when(pl.col("input") == "").then("instruction").otherwise(joined).alias("prompt"))[
-        "prompt"
-    ]
+    absent = pl.col("input").str.strip_chars() == ""
+    return frame.select(pl.when(absent).then("instruction").otherwise(joined).alias("prompt"))["prompt"]
 
 
-def length_fingerprint(name: str, tokenizer_name: str, tokenizer_sha256: str) -> dict[str, Any]:
+def length_fingerprint(name: str, tokenizer_name: str, vocabulary_sha256: str) -> dict[str, Any]:
     """What makes a column of token counts."""
     return {
         "indicator": name,
         "version": require_column(name).version,
-        "tokenizer": {"name": tokenizer_name, "sha256": tokenizer_sha256},
+        "tokenizer": {"name": tokenizer_name, "sha256": vocabulary_sha256},
     }
 
 

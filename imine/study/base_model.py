@@ -17,7 +17,7 @@ class NamedModel:
 
     Attributes:
         name: name or folder of the model.
-        sha256: content hash of its weights.
+        sha256: content hash of its weights and configuration.
     """
 
     name: str
@@ -54,7 +54,7 @@ class NamedModel:
 
         Raises:
             ModelNotFoundError: it is not there.
-            StudyError: its weights are not those of the hash.
+            StudyError: its weights or configuration are not those of the hash.
         """
         if self._model is None:
             from imine.indicators.models import load_causal_lm
@@ -62,8 +62,8 @@ class NamedModel:
             loaded = load_causal_lm(self.name)
             if loaded.sha256 != self.sha256:
                 raise StudyError(
-                    f"the weights of {self.name} have the hash {loaded.sha256[:16]}, and had {self.sha256[:16]} when "
-                    "they were first read: put the model back, or start again"
+                    f"weights and configuration of {self.name} have the hash {loaded.sha256[:16]}, and had "
+                    f"{self.sha256[:16]} when they were first read: put the model back, or start again"
                 )
             self._tokenizer, self._model = loaded.tokenizer, loaded.model
         return self._model

@@ -186,9 +186,9 @@ def score_lexical(
 ) -> pl.DataFrame:
     """The lexical indicators of every record.
 
-    The prompt is ``instruction`` and ``input``, joined by a line break where there is an input; the whole example is
-    the prompt and the response, joined by a line break. They are joined for 65,536 rows at a time; the
-    response is read where polars has it.
+    The prompt is ``instruction`` and ``input``, joined by a line break where there is an input (more than white space);
+    the whole example is the prompt and the response, joined by a line break. They are joined for 65,536 rows at a
+    time; the response is read where polars has it.
 
     Args:
         frame: records, with the String columns ``instruction``, ``input`` and ``output`` as needed.
@@ -254,7 +254,8 @@ def _joined(frame: pl.DataFrame, side: Side) -> pl.Series:
     prompt = pl.col("instruction")
     if "input" in frame.columns:
         extra = pl.concat_str("instruction", "input", separator="\n")
-        prompt = pl.when(pl.col("input").fill_null("") == "").then("instruction").otherwise(extra)
+        absent = pl.col("input").fill_null("").str.strip_chars() == ""
+        prompt = pl.when(absent).then("instruction").otherwise(extra)
     text = prompt if side == "input" else pl.concat_str(prompt, "output", separator="\n")
     return frame.select(text.alias("text"))["text"]
 

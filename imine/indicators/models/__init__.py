@@ -7,11 +7,18 @@ from __future__ import annotations
 
 from imine.indicators.models.converting import convert_model
 from imine.indicators.models.fetching import get_model
-from imine.indicators.models.hashing import model_sha256, tensors_sha256, tokenizer_file, tokenizer_sha256
+from imine.indicators.models.hashing import (
+    model_sha256,
+    tensors_sha256,
+    tokenizer_file,
+    tokenizer_sha256,
+    vocabulary_sha256,
+)
 from imine.indicators.models.loading import (
     LoadedModel,
     check_extra,
     device,
+    file_start_tokens,
     judge_dtype,
     load_causal_lm,
     load_classifier,
@@ -32,6 +39,7 @@ __all__ = [
     "check_extra",
     "convert_model",
     "device",
+    "file_start_tokens",
     "find_spec",
     "get_model",
     "is_model_name",
@@ -47,4 +55,5 @@ __all__ = [
     "tensors_sha256",
     "tokenizer_file",
     "tokenizer_sha256",
+    "vocabulary_sha256",
 ]

@@ -5,11 +5,12 @@ from __future__ import annotations
 import importlib.util
 import os
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from imine.errors import MissingExtraError, ModelError
-from imine.indicators.models.hashing import model_sha256, tokenizer_file
+from imine.indicators.models.hashing import file_state, model_sha256, read_json, tokenizer_file
 from imine.indicators.models.places import model_path
 
 
@@ -21,7 +22,7 @@ class LoadedModel:
         model: the torch module, in evaluation mode.
         tokenizer: its transformers tokenizer.
         name: name or folder it was asked for by.
-        sha256: content hash of the weights.
+        sha256: content hash of weights and configuration.
     """
 
     model: Any
@@ -97,6 +98,27 @@ def load_fast_tokenizer(name_or_path: str) -> Any:
     tokenizer.no_truncation()
     tokenizer.no_padding()
     return tokenizer
+
+
+def file_start_tokens(name_or_path: str) -> tuple[int, ...]:
+    """The token that a model's ``tokenizer.json`` puts before every text, if it puts one; without transformers.
+
+    Raises:
+        ModelNotFoundError: the model is not there, or has no ``tokenizer.json``.
+    """
+    file = tokenizer_file(name_or_path)
+    bos = read_json(file.with_name("tokenizer_config.json")).get("bos_token")
+    return _start_tokens(file_state(file), bos["content"] if isinstance(bos, dict) else bos)
+
+
+@lru_cache(maxsize=64)
+def _start_tokens(file: tuple[Path, int, int], bos: str | None) -> tuple[int, ...]:
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(file[0]))
+    tokenizer.no_padding()
+    first = tokenizer.encode("").ids[:1]
+    return tuple(first) if bos is not None and first == [tokenizer.token_to_id(bos)] else ()
 
 
 def load_tokenizer(name_or_path: str) -> Any:

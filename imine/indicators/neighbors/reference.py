@@ -23,7 +23,7 @@ class ReferenceSet:
         name: for people.
         keys: content key of each example, each once.
         embeddings: float32, (examples, dimensions), unit length.
-        encoder_sha256: content hash of the encoder's weights.
+        encoder_sha256: content hash of the encoder.
     """
 
     name: str

@@ -78,13 +78,20 @@ def _column(name: str, table: pl.DataFrame) -> pl.DataFrame:
 
 def _plan(name: str, settings: ScoreSettings) -> dict[str, Any]:
     from imine.indicators.likelihood import loss_fingerprint
-    from imine.indicators.models import model_path, model_sha256, tokenizer_sha256
+    from imine.indicators.models import file_start_tokens, model_path, model_sha256, tokenizer_sha256
 
     weights = model_sha256(model_path(settings.model))
     tokenizer = tokenizer_sha256(settings.model)
     template = settings.prompt_template()
     return loss_fingerprint(
-        name, settings.model, weights, tokenizer, template, settings.max_tokens, _dtype(settings)
+        name,
+        settings.model,
+        weights,
+        tokenizer,
+        template,
+        settings.max_tokens,
+        _dtype(settings),
+        file_start_tokens(settings.model),
     )
 
 

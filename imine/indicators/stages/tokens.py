@@ -27,10 +27,10 @@ def _run(records: pl.DataFrame, names: list[str], settings: ScoreSettings, _: Pr
 
 
 def _plan(name: str, settings: ScoreSettings) -> dict[str, Any]:
-    from imine.indicators.models import tokenizer_sha256
+    from imine.indicators.models import vocabulary_sha256
     from imine.indicators.tokens import length_fingerprint
 
-    return length_fingerprint(name, settings.model, tokenizer_sha256(settings.model))
+    return length_fingerprint(name, settings.model, vocabulary_sha256(settings.model))
 
 
 STAGE = Stage("tokens", _run, _plan, lambda settings: (settings.model,))
