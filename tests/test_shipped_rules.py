@@ -117,7 +117,8 @@ def test_beside_the_pools_the_indicators_add_nothing_that_can_be_told() -> None:
     found = pools_or_indicators(data, shares, KFold(10), title="", level=0.95, seed=0)
     assert rule.notes[0].startswith("The runs are mixes of pools. Over 162 subsets")
     assert len(data.y) == 162
-    assert f"(p {found.p:.2f})" in rule.notes[0]
+    assert found.robust is not None
+    assert f"(p {found.p:.2f}; {found.robust.p:.2f} where" in rule.notes[0]
     alone, indicators, _ = found.held_out
     assert alone.r2.value > indicators.r2.value
 
