@@ -24,7 +24,6 @@ from imine.selection import Quota, select_scored, selection_stability
 ROWS, STABILITY_ROWS, REFITS = 10_000_000, 100_000, 1000
 SOURCES = tuple(f"pool-{i:02d}" for i in range(20))
 NAMES = ("output_length", "reward", "mtld", "knn_6")
-QUOTA = Quota("source", {"*": (100_000, 0.08)})
 
 SELECT = """
 import json, resource, sys, time
@@ -35,7 +34,7 @@ scores = bench.scores(rows)
 bench.select_scored(bench.scores(1000), bench.rule(), top=200)
 before = resource.getrusage(resource.RUSAGE_SELF)
 start, cpu = time.perf_counter(), time.process_time()
-selection = bench.select_scored(scores, bench.rule(), top=rows // 5, quota=bench.QUOTA)
+selection = bench.select_scored(scores, bench.rule(), top=rows // 5, quota=bench.quota(rows))
 kept = selection.kept_count
 wall, cpu = time.perf_counter() - start, time.process_time() - cpu
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
@@ -54,6 +53,11 @@ def scores(rows: int) -> pl.DataFrame:
     columns[2] = pl.select(pl.when(~gaps).then(columns[2]).alias(NAMES[2])).to_series()
     source = pl.Series("source", SOURCES)[draw.integers(0, len(SOURCES), rows)]
     return frame.with_columns(*columns, source)
+
+
+def quota(rows: int) -> Quota:
+    """A least, which all the sources together fill, and a most."""
+    return Quota("source", {"*": (rows // 100, 0.08)})
 
 
 def rule() -> Rule:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 
 Amount = int | float | None
+
+
+Limits = Mapping[str, tuple[Amount, Amount]]
 
 
 def choose_rows(
@@ -17,46 +22,72 @@ def choose_rows(
     count: int,
     *,
     groups: Sequence[str] | None = None,
-    limits: Mapping[str, tuple[Amount, Amount]] | None = None,
-) -> set[str]:
-    """The ``count`` best rows under a least and a most for each group."""
+    limits: Limits | None = None,
+) -> set[str] | None:
+    """The ``count`` best rows under a least and a most for each group; ``None`` where no rows meet them."""
     ranked = [i for _, _, i in sorted((p, ids[i], i) for i, p in enumerate(predicted) if not math.isnan(p))]
     if groups is None or limits is None:
         return {ids[i] for i in ranked[:count]}
     there = {g: sum(groups[i] == g for i in ranked) for g in set(groups)}
-    least, most = _in_rows(there, limits, min(count, len(ranked)))
+    total = largest_total(there, limits, min(count, len(ranked)))
+    if total is None:
+        return None
     taken: dict[str, int] = dict.fromkeys(there, 0)
     kept: set[int] = set()
-    for need in (least, None):
+    for which in (0, 1):
         for i in ranked:
             g = groups[i]
-            limit = most if need is None else need
-            if i not in kept and taken[g] < limit[g] and len(kept) < count:
+            if i not in kept and taken[g] < in_rows(g, there, limits, total)[which] and len(kept) < total:
                 kept.add(i)
                 taken[g] += 1
     return {ids[i] for i in kept}
 
 
-def _in_rows(
-    there: Mapping[str, int], limits: Mapping[str, tuple[Amount, Amount]], count: int
-) -> tuple[dict[str, int], dict[str, int]]:
-    """The largest number of rows that the shares allow, by trying every one."""
+def largest_total(there: Mapping[str, int], limits: Limits, count: int) -> int | None:
+    """The largest number of rows with which all limits hold, by trying every one."""
+    for total in range(count, 0, -1):
+        spans = [in_rows(g, there, limits, total) for g in there]
+        least, most = (sum(parts) for parts in zip(*spans, strict=True))
+        if all(low <= high for low, high in spans) and least <= total <= most:
+            return total
+    # None may be kept, and none is asked for.
+    free = all(in_rows(g, there, limits, 10**9)[0] <= 0 for g in there)
+    return 0 if not count or (free and all(in_rows(g, there, limits, 10**9)[1] == 0 for g in there)) else None
 
-    def most_of(g: str, total: int) -> int:
-        limit = limits.get(g, limits.get("*", (None, None)))[1]
-        if limit is None:
-            return there[g]
-        return min(there[g], limit if isinstance(limit, int) else math.floor(limit * total + 1e-9))
 
-    fits = [k for k in range(count, -1, -1) if sum(most_of(g, k) for g in there) >= k]
-    kept = fits[0]
-    most = {g: most_of(g, kept) for g in there}
-    least = {}
-    for g in there:
-        limit = limits.get(g, limits.get("*", (None, None)))[0]
-        wanted = 0 if limit is None else limit if isinstance(limit, int) else math.ceil(limit * kept - 1e-9)
-        least[g] = min(wanted, most[g])
-    return least, most
+def in_rows(g: str, there: Mapping[str, int], limits: Limits, total: int) -> tuple[int, int]:
+    """Least and most of a group, of ``total`` rows."""
+    least, most = limits.get(g, limits.get("*", (None, None)))
+    low = math.ceil(_exact(least) * total) if isinstance(least, float) else least or 0
+    high = math.floor(_exact(most) * total) if isinstance(most, float) else most
+    return low, there[g] if high is None else min(there[g], high)
+
+
+def _exact(share: float) -> Fraction:
+    return Fraction(str(share))
+
+
+def best_subset(predicted: Sequence[float], groups: Sequence[str], limits: Limits, count: int) -> set[int]:
+    """The largest set of at most ``count`` rows that meets the limits, of these the lowest; none for none.
+
+    Every set is looked at, and the limits are compared with what is in it.
+    """
+
+    def meets(rows: Sequence[int]) -> bool:
+        for g in set(groups):
+            share = Fraction(sum(groups[i] == g for i in rows), len(rows))
+            least, most = limits.get(g, limits.get("*", (None, None)))
+            has = {int: share * len(rows), float: share}
+            if least is not None and has[type(least)] < Fraction(str(least)):
+                return False
+            if most is not None and has[type(most)] > Fraction(str(most)):
+                return False
+        return True
+
+    for size in range(min(count, len(predicted)), 0, -1):
+        if found := [rows for rows in combinations(range(len(predicted)), size) if meets(rows)]:
+            return set(min(found, key=lambda rows: sum(predicted[i] for i in rows)))
+    return set()
 
 
 def greedy(vectors: Any, quality: Sequence[float], kind: str, weight: float, count: int) -> list[int]:

@@ -9,11 +9,13 @@ import numpy.typing as npt
 
 from imine.selection.codes import Code
 from imine.selection.diversity import Allowed, Picks, choose_diverse
-from imine.selection.quotas import Bounds, Groups, row_bounds
+from imine.selection.quotas import Bounds, Groups
 from imine.selection.ranking import Array, Ranking, Rows
 from imine.selection.requests import Request
+from imine.selection.row_limits import RowLimits, row_limits
 
 Bools = npt.NDArray[np.bool_]
+Codes = npt.NDArray[np.unsignedinteger]
 
 # As many passes over 16-bit numbers cost as much as one stable sort of them.
 _FEW_GROUPS = 64
@@ -51,6 +53,7 @@ class Choice:
             where nothing is kept.
         candidates: rows that could be chosen: with a prediction, less near-duplicates and rows without tokens.
         in_band: rows of the band round the threshold; ``None`` where there is no such band.
+        limits: the quota in rows; ``None`` without one and with a budget of tokens.
         shortlist, picks: of the diversity.
     """
 
@@ -58,6 +61,7 @@ class Choice:
     cut: float | None
     candidates: int
     in_band: int | None = None
+    limits: RowLimits | None = None
     shortlist: Rows | None = None
     picks: Picks | None = None
 
@@ -127,12 +131,15 @@ def _below_threshold(rows: Rows, ranking: Ranking, pool: Pool, codes: npt.NDArra
     if band is not None and request.cannot_tell is not None:
         below = below | band if request.cannot_tell == "keep" else below & ~band
         codes[rows[band & ~below]] = Code.CANNOT_TELL
-    kept = rows[below]
-    if pool.groups is not None:
-        kept = _within_quota(kept, len(kept), pool, codes)[0]
+    kept, limits = rows[below], None
+    if pool.groups is not None and pool.bounds is not None:
+        # No row beyond the threshold is taken, nor one below it left out, for the sake of a least.
+        group = pool.groups.codes[kept]
+        limits = _limits(group, len(kept), pool.bounds.without_least())
+        kept = _within_quota(kept, group, limits, codes)[0]
     codes[kept] = Code.KEPT
     in_band = None if band is None else int(band.sum())
-    return Choice(codes, threshold, len(rows), in_band)
+    return Choice(codes, threshold, len(rows), in_band, limits)
 
 
 def _band(rows: Rows, ranking: Ranking, pool: Pool, threshold: float) -> Bools | None:
@@ -143,32 +150,38 @@ def _band(rows: Rows, ranking: Ranking, pool: Pool, threshold: float) -> Bools |
 
 
 def _in_rank_order(rows: Rows, ranking: Ranking, pool: Pool, codes: npt.NDArray[np.uint8]) -> Choice:
+    limits = None
     if pool.tokens is not None:
         kept, last = _within_budget(rows, pool, codes)
-    elif pool.groups is not None:
-        kept, last = _within_quota(rows, pool.request.count(len(rows)), pool, codes)
+    elif pool.groups is not None and pool.bounds is not None:
+        group = pool.groups.codes[rows]
+        limits = _limits(group, _wanted(rows, pool), pool.bounds)
+        kept, last = _within_quota(rows, group, limits, codes)
     else:
-        kept = rows[: pool.request.count(len(rows))] if len(rows) else rows
+        kept = rows[: _wanted(rows, pool)]
         last = len(kept) - 1
     codes[kept] = Code.KEPT
     cut = float(ranking.key[rows[last]]) if len(kept) and last >= 0 else None
-    return Choice(codes, cut, len(rows))
+    return Choice(codes, cut, len(rows), limits=limits)
 
 
-def _within_quota(rows: Rows, wanted: int, pool: Pool, codes: npt.NDArray[np.uint8]) -> tuple[Rows, int]:
+def _limits(group: Codes, wanted: int, bounds: Bounds) -> RowLimits:
+    """The quota in rows, for rows of these groups."""
+    there = np.bincount(group, minlength=len(bounds.names)).astype(np.int64)
+    return row_limits(bounds, there, wanted)
+
+
+def _within_quota(
+    rows: Rows, group: Codes, limits: RowLimits, codes: npt.NDArray[np.uint8]
+) -> tuple[Rows, int]:
     """Rows kept, and the place of the last one that was kept in rank order."""
-    assert pool.groups is not None
-    assert pool.bounds is not None
-    group = pool.groups.codes[rows]
-    there = np.bincount(group, minlength=len(pool.groups.names)).astype(np.int64)
-    least, most = row_bounds(pool.bounds, there, wanted)
-    reserved, fits = _first_of_each(group, there, least, most)
+    reserved, fits = _first_of_each(group, limits.there, limits.least, limits.most)
     waiting = np.flatnonzero(fits & ~reserved)
-    free = waiting[: wanted - int(reserved.sum())]
-    if len(waiting) and not len(free):
-        codes[rows[waiting]] = Code.NO_ROOM
+    free = waiting[: limits.total - int(reserved.sum())]
     last = _last_place(free, reserved)
     # Beyond the last row it is the cut that rejects, if there is one.
+    if not len(free):
+        codes[rows[waiting[waiting < last]]] = Code.NO_ROOM
     full = ~fits if len(free) == len(waiting) else ~fits[: last + 1]
     codes[rows[: len(full)][full]] = Code.QUOTA
     kept = reserved
@@ -176,9 +189,7 @@ def _within_quota(rows: Rows, wanted: int, pool: Pool, codes: npt.NDArray[np.uin
     return rows[kept], last
 
 
-def _first_of_each(
-    group: npt.NDArray[np.unsignedinteger], there: Rows, least: Rows, most: Rows
-) -> tuple[Bools, Bools]:
+def _first_of_each(group: Codes, there: Rows, least: Rows, most: Rows) -> tuple[Bools, Bools]:
     """Whether a row is among the first ``least``, and the first ``most``, of its group."""
     if len(there) > _FEW_GROUPS:
         nth = _running(group, there)
@@ -199,7 +210,7 @@ def _last_place(free: Rows, reserved: Bools) -> int:
     return int(places[-1]) if len(places) else -1
 
 
-def _running(group: npt.NDArray[np.unsignedinteger], there: Rows) -> Rows:
+def _running(group: Codes, there: Rows) -> Rows:
     """How many rows of its own group stand before each row."""
     # A stable sort of 16-bit numbers is a radix sort: twenty million a second.
     order = np.argsort(group, kind="stable")
@@ -221,10 +232,10 @@ def _within_budget(rows: Rows, pool: Pool, codes: npt.NDArray[np.uint8]) -> tupl
     group, bounds = pool.groups.codes[rows], pool.bounds
     there = np.bincount(group, minlength=len(pool.groups.names)).astype(np.int64)
     nth, spent = _running(group, there), _running_sum(group, there, tokens)
-    full = (nth >= bounds.most_rows[group]) | (spent > bounds.most_share[group] * budget * (1 + 1e-12))
-    reserved = ~full & (
-        (nth < bounds.least_rows[group]) | (spent - tokens < bounds.least_share[group] * budget)
-    )
+    # 0.07 * 100 must be 7, whatever its rounding.
+    least, most = bounds.least_share * budget * (1 - 1e-12), bounds.most_share * budget * (1 + 1e-12)
+    full = (nth >= bounds.most_rows[group]) | (spent > most[group])
+    reserved = ~full & ((nth < bounds.least_rows[group]) | (spent - tokens < least[group]))
     reserved &= np.cumsum(np.where(reserved, tokens, 0.0)) <= budget
     free = ~full & ~reserved
     free &= np.cumsum(np.where(free, tokens, 0.0)) <= budget - tokens[reserved].sum()
@@ -233,7 +244,7 @@ def _within_budget(rows: Rows, pool: Pool, codes: npt.NDArray[np.uint8]) -> tupl
     return rows[free | reserved], last
 
 
-def _running_sum(group: npt.NDArray[np.unsignedinteger], there: Rows, tokens: Array) -> Array:
+def _running_sum(group: Codes, there: Rows, tokens: Array) -> Array:
     """Tokens of each row's own group up to the row, the row included."""
     order = np.argsort(group, kind="stable")
     total = np.cumsum(tokens[order])
@@ -250,12 +261,16 @@ def _diverse(rows: Rows, ranking: Ranking, pool: Pool, codes: npt.NDArray[np.uin
     assert pool.vectors is not None
     if not len(rows):
         return Choice(codes, None, 0)
-    count = _wanted(rows, pool)
-    listed = request.diversity.shortlist or 4 * count
-    shortlist, allowed = rows[: max(listed, count)], None
+    count, limits, allowed = _wanted(rows, pool), None, None
     if pool.groups is not None and pool.bounds is not None:
-        shortlist, allowed = _allowed(rows, len(shortlist), count, pool)
-        count = min(count, len(shortlist))
+        limits = _limits(pool.groups.codes[rows], count, pool.bounds)
+        count = limits.total
+        if not count:
+            codes[rows] = Code.QUOTA
+            return Choice(codes, None, len(rows), limits=limits)
+    shortlist = rows[: max(request.diversity.shortlist or 4 * count, count)]
+    if pool.groups is not None and limits is not None:
+        shortlist, allowed = _allowed(rows, len(shortlist), pool.groups.codes, limits)
     fits = None if pool.tokens is None else _Budget(pool.tokens[shortlist], float(request.tokens or 0))
     picks = choose_diverse(
         pool.vectors[shortlist], ranking.key[shortlist], request.diversity, count, fits=fits, allowed=allowed
@@ -268,29 +283,26 @@ def _diverse(rows: Rows, ranking: Ranking, pool: Pool, codes: npt.NDArray[np.uin
         codes[rows] = Code.BUDGET if fits else Code.QUOTA
     codes[kept] = Code.KEPT
     cut = float(ranking.key[kept].max()) if len(kept) else None
-    return Choice(codes, cut, len(rows), shortlist=shortlist, picks=picks)
+    return Choice(codes, cut, len(rows), limits=limits, shortlist=shortlist, picks=picks)
 
 
 def _wanted(rows: Rows, pool: Pool) -> int:
+    if not len(rows):
+        return 0
     if pool.tokens is None:
         return pool.request.count(len(rows))
     # As many as the budget holds of the best rows, which may be shorter or longer than others.
     return max(1, int(np.count_nonzero(np.cumsum(pool.tokens[rows]) <= float(pool.request.tokens or 0))))
 
 
-def _allowed(rows: Rows, listed: int, count: int, pool: Pool) -> tuple[Rows, Allowed]:
+def _allowed(rows: Rows, listed: int, groups: Codes, limits: RowLimits) -> tuple[Rows, Allowed]:
     """The shortlist with what the quota alone would choose beyond it, and the limits."""
-    assert pool.groups is not None
-    assert pool.bounds is not None
-    group = pool.groups.codes[rows]
-    there = np.bincount(group, minlength=len(pool.groups.names)).astype(np.int64)
-    least, most = row_bounds(pool.bounds, there, count)
-    within = np.zeros(len(pool.groups.codes), dtype=bool)
-    within[_within_quota(rows, count, pool, np.empty(len(within), dtype=np.uint8))[0]] = True
+    within = np.zeros(len(groups), dtype=bool)
+    within[_within_quota(rows, groups[rows], limits, np.empty(len(groups), dtype=np.uint8))[0]] = True
     within[rows[:listed]] = True
     shortlist = rows[within[rows]]
-    groups = pool.groups.codes[shortlist].astype(np.int64)
-    return shortlist, Allowed(groups, least, most, min(count, int(most.sum())))
+    own = groups[shortlist].astype(np.int64)
+    return shortlist, Allowed(own, limits.least, limits.most, limits.total)
 
 
 class _Budget:

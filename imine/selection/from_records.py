@@ -119,7 +119,7 @@ def _check_request(data: pl.DataFrame, rule: Rule, request: Request, scores: Sco
 def _further(request: Request) -> list[str]:
     """Columns beside the indicators that the request names."""
     names = [request.quota.column] if request.quota is not None else []
-    return [*names, *([request.token_column] if request.tokens is not None else [])]
+    return list(dict.fromkeys([*names, *([request.token_column] if request.tokens is not None else [])]))
 
 
 def _check_encoder(settings: Any) -> None:
@@ -217,7 +217,9 @@ def _scores_of(
     scores = scores.with_columns(pl.col("id").cast(pl.String), imine_scored=pl.lit(True))
     ids = data.select(pl.col("id").cast(pl.String))
     whys = [f"{name}__why" for name in rule.indicators]
-    extra = [c for name in further for c in (name, f"{name}__why") if c not in (*rule.indicators, *whys)]
+    extra = [
+        c for name in further for c in (name, f"{name}__why") if c not in ("id", *rule.indicators, *whys)
+    ]
     wanted = [c for c in (*rule.indicators, *whys, *extra) if c in scores.columns]
     joined = ids.join(
         scores.select("id", *wanted, "imine_scored"), on="id", how="left", maintain_order="left"

@@ -31,21 +31,27 @@ def notes_on(decided: Decided, kept_mean: MeanPrediction | None) -> list[str]:
 
 
 def _counts(decided: Decided, kept: int) -> list[str]:
-    request, ranked, notes = decided.pool.request, decided.ranking.ranked, []
-    available = decided.choice.candidates
-    if request.top is not None and request.top > available:
-        less = " and are no near-duplicate" if available < ranked else ""
-        notes.append(
-            f"{request.top:,} rows were asked for, but only {available:,} have a prediction{less}: "
-            "all those are kept."
-        )
-    elif request.top is not None and kept < min(request.top, available):
-        notes.append(f"{request.top:,} rows were asked for; the quota lets no more than {kept:,} be kept.")
+    ranked, notes = decided.ranking.ranked, _fewer(decided, kept)
     total = len(decided.ranking.order)
     if total > ranked:
         notes.append(f"{total - ranked:,} of {total:,} rows have no prediction, for a missing indicator.")
     if not kept:
         notes.append("No row is kept.")
+    return notes
+
+
+def _fewer(decided: Decided, kept: int) -> list[str]:
+    """Why fewer rows are kept than were asked for."""
+    request, available = decided.pool.request, decided.choice.candidates
+    limits, notes = decided.choice.limits, []
+    if request.top is not None and request.top > available:
+        less = " and are no near-duplicate" if available < decided.ranking.ranked else ""
+        notes.append(
+            f"{request.top:,} rows were asked for, but only {available:,} have a prediction{less}"
+            + (": all those are kept." if kept == available else ".")
+        )
+    if limits is not None and limits.why:
+        notes.append(f"The quota lets no more than {kept:,} rows be kept: {limits.why}.")
     return notes
 
 
@@ -90,7 +96,7 @@ def _quota(decided: Decided) -> list[str]:
     pool = decided.pool
     if pool.request.quota is None or pool.groups is None:
         return []
-    return unmet(pool.request.quota, pool.groups, decided.choice.kept, pool.tokens)
+    return unmet(pool.request.quota, pool.groups, decided.choice.kept, pool.tokens, pool.request.tokens)
 
 
 def _diversity(decided: Decided) -> list[str]:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +21,9 @@ EVERY = "*"
 NO_VALUE = "(none)"
 """Name of the rows where the column is null."""
 
+# Numbers of rows above this are this.
+_MOST = int(np.iinfo(np.int64).max)
+
 
 @dataclass(frozen=True)
 class Quota:
@@ -31,7 +33,7 @@ class Quota:
         column: the column, such as ``source``.
         limits: by value, as text, the least and the most: whole numbers are rows, decimal ones between 0 and 1 are
             shares of what is kept (with a token budget: of its tokens), ``None`` is no limit. ``*`` is every value
-            that is not named, each by itself; ``(none)`` stands for null.
+            that is not named, each by itself; ``(none)`` stands for null. A share of 1.0 at most is no limit.
 
     Raises:
         SelectionError: a limit that is not allowed.
@@ -172,14 +174,25 @@ class Bounds:
     """A quota over the groups that are there.
 
     Attributes:
+        quota: the quota.
+        names: the groups.
+        item: which of the quota's limits holds for each group, shape (groups,), int64; one number for all without any.
         least_rows, most_rows: of each group, shape (groups,), int64.
-        least_share, most_share: of each group, shape (groups,), float64; 0 and 1 for none.
+        least_share, most_share: of each group, shape (groups,), float64; 0 and infinite for none.
     """
 
+    quota: Quota
+    names: tuple[str, ...]
+    item: Ints
     least_rows: Ints
     most_rows: Ints
     least_share: npt.NDArray[np.float64]
     most_share: npt.NDArray[np.float64]
+
+    def without_least(self) -> Bounds:
+        """The most alone."""
+        zero = np.zeros(len(self.names))
+        return replace(self, least_rows=zero.astype(np.int64), least_share=zero)
 
 
 def bounds_of(quota: Quota, names: Sequence[str]) -> Bounds:
@@ -188,60 +201,31 @@ def bounds_of(quota: Quota, names: Sequence[str]) -> Bounds:
     Raises:
         SelectionError: a value is named that no row has.
     """
-    unknown = [value for value in quota.limits if value != EVERY and value not in names]
+    named = {name: place for place, name in enumerate(names) if name in quota.limits}
+    unknown = [value for value in quota.limits if value != EVERY and value not in named]
     if unknown:
         shown = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
         raise SelectionError(f"quota of {quota.column}: no row has {', '.join(unknown)}; there are: {shown}")
-    pairs = [quota.of(name) for name in names]
-    none: Any = np.iinfo(np.int64).max
-
-    def column(which: int, kind: type, default: Any) -> list[Any]:
-        return [default if not isinstance(p[which], kind) else p[which] for p in pairs]
-
+    numbers = {value: number for number, value in enumerate(quota.limits)}
+    item = np.full(len(names), numbers.get(EVERY, len(numbers)), dtype=np.int64)
+    item[list(named.values())] = [numbers[value] for value in named]
+    pairs = [*quota.limits.values(), (None, None)]
+    least_rows, least_share = _amounts([least for least, _ in pairs], 0, 0.0)
+    most_rows, most_share = _amounts([most for _, most in pairs], _MOST, math.inf)
+    # All of what is kept is no limit.
+    most_share[most_share >= 1.0] = math.inf
     return Bounds(
-        np.array(column(0, int, 0), dtype=np.int64),
-        np.array(column(1, int, none), dtype=np.int64),
-        np.array(column(0, float, 0.0), dtype=np.float64),
-        np.array(column(1, float, 1.0), dtype=np.float64),
+        quota, tuple(names), item, least_rows[item], most_rows[item], least_share[item], most_share[item]
     )
 
 
-def row_bounds(bounds: Bounds, there: Ints, wanted: int) -> tuple[Ints, Ints]:
-    """Least and most rows of each group, shares turned into rows.
-
-    The number kept is the largest ``K`` that the shares allow: ``K = min(wanted, sum of min(there, share of K))``,
-    found by going down from ``wanted``; rounding is always inwards.
-
-    Args:
-        bounds: the limits.
-        there: rows of each group that can be chosen.
-        wanted: rows to keep, if the quotas let them.
-
-    Raises:
-        SelectionError: no set meets the limits.
-    """
-    kept = min(wanted, int(there.sum()))
-    while True:
-        most = np.minimum(np.minimum(there, bounds.most_rows), _floor(bounds.most_share * kept))
-        fewer = min(wanted, int(most.sum()))
-        if fewer >= kept:
-            break
-        kept = fewer
-    if not kept and wanted and there.any() and np.minimum(there, bounds.most_rows).any():
-        raise SelectionError(
-            "the quotas leave nothing to keep: the largest shares of the values that are there allow no set of rows"
-        )
-    least = np.minimum(there, np.maximum(bounds.least_rows, -_floor(-bounds.least_share * kept)))
-    if least.sum() > wanted:
-        raise SelectionError(
-            f"the quotas ask for at least {least.sum():,} rows, more than the {wanted:,} to be kept"
-        )
-    return np.minimum(least, most), most
-
-
-def _floor(values: npt.NDArray[np.float64]) -> Ints:
-    # 0.3 * 10 must be 3, whatever its rounding.
-    return np.floor(values + 1e-9).astype(np.int64)
+def _amounts(
+    amounts: Sequence[Amount], no_rows: int, no_share: float
+) -> tuple[Ints, npt.NDArray[np.float64]]:
+    """The amounts that are rows, and those that are shares, with something else for the others."""
+    rows = [min(amount, _MOST) if isinstance(amount, int) else no_rows for amount in amounts]
+    shares = [amount if isinstance(amount, float) else no_share for amount in amounts]
+    return np.array(rows, dtype=np.int64), np.array(shares, dtype=np.float64)
 
 
 def unmet(
@@ -249,18 +233,20 @@ def unmet(
     groups: Groups,
     kept: npt.NDArray[np.bool_],
     tokens: npt.NDArray[np.float64] | None = None,
+    budget: float | None = None,
 ) -> list[str]:
-    """A note for each least number, or share of the rows or tokens, that the kept rows do not reach."""
+    """A note for each least number, or share of the rows or of a budget of tokens, that the kept rows do not reach."""
     codes, size = groups.codes[kept], len(groups.names)
     counts = np.bincount(codes, minlength=size)
     amounts = counts if tokens is None else np.bincount(codes, weights=tokens[kept], minlength=size)
-    shares = amounts / max(1.0, float(amounts.sum()))
+    shares = amounts / max(1.0, float(budget or amounts.sum()))
+    of = "" if budget is None else " of the budget"
     notes = []
     for name, count, share in zip(groups.names, counts.tolist(), shares.tolist(), strict=True):
         least = quota.of(name)[0]
         if least is None or (share + 1e-9 >= least if isinstance(least, float) else count >= least):
             continue
         notes.append(
-            f"The quota of {quota.column} {name} is not met: at least {least}, kept {count:,} rows, {share:.1%}."
+            f"The quota of {quota.column} {name} is not met: at least {least}, kept {count:,} rows, {share:.1%}{of}."
         )
     return notes

@@ -229,9 +229,8 @@ def _whole_choice(decided: Decided, rows: Rows, half: Array | None) -> Pick:
         try:
             return choose(rank(ids, predicted, key), part).kept
         except SelectionError:
-            if pool.request.threshold is None:
-                raise
-            # Of the few rows that this refit puts below the threshold no set meets the shares of the quota.
+            # Of the rows that this refit puts below the threshold, or makes the best of their near-duplicates, no set
+            # meets the quota.
             return np.zeros(len(rows), dtype=bool)
 
     return pick
