@@ -27,8 +27,8 @@ KINDS = (
     "The runs are mixes of pools. Over 162 subsets the shares of the pools predict the loss better than the indicators "
     "do, which beside them add nothing that can be told from chance (p 0.22; 0.08 where noise may differ): the rule "
     "tells kinds of data apart; that it tells rows of one kind apart is not shown. Within the pool dolly the choice of "
-    "smollm2-135m-perplexity was better than a random one at two sizes (p 0.02 and 0.06), and not told from that of the "
-    "longest responses (docs/findings.md)."
+    "smollm2-135m-perplexity was better than a random one at two sizes (p 0.02 and 0.06), and not told from that of "
+    "the longest responses (docs/findings.md)."
 )
 RULES = {
     "rule.json": ("smollm2-135m", CHEAP),
