@@ -28,7 +28,7 @@ def show_selection(selection: Selection, rule: Rule, records: pl.DataFrame, file
     if selection.kept_mean is not None and selection.all_mean is not None:
         console.print(
             f"Expected log loss after finetuning, by the means of the indicators: {_mean(selection.kept_mean)} "
-            f"for the kept rows, {_mean(selection.all_mean)} for all rows with a prediction."
+            f"for the kept rows, {_mean(selection.all_mean, chosen=False)} for all rows with a prediction."
         )
     _show_extrapolation(console, selection)
     console.print(_term_table(selection, rule))
@@ -96,14 +96,15 @@ def _show_extrapolation(console: Console, selection: Selection) -> None:
     )
 
 
-def _mean(prediction: MeanPrediction) -> str:
+def _mean(prediction: MeanPrediction, chosen: bool = True) -> str:
+    """A prediction with its interval; for rows that the rule chose with the one that holds for any choice too."""
     if prediction.low is None:
         return f"{prediction.value:.4f}"
-    return (
-        f"{prediction.value:.4f} ({percent(prediction.level)} interval of the expectation {prediction.any_low:.4f} to "
-        f"{prediction.any_high:.4f} whatever the rule chooses, {prediction.low:.4f} to {prediction.high:.4f} for a set "
-        "that it did not choose)"
-    )
+    fixed = f"{prediction.low:.4f} to {prediction.high:.4f}"
+    if chosen:
+        every = f"{prediction.any_low:.4f} to {prediction.any_high:.4f}"
+        fixed = f"{every} whatever the rule chooses, {fixed} for a set that it did not choose"
+    return f"{prediction.value:.4f} ({percent(prediction.level)} interval of the expectation {fixed})"
 
 
 def _term_table(selection: Selection, rule: Rule) -> Table:
