@@ -155,6 +155,21 @@ def test_a_wrong_key_or_set_is_named(folder: Path) -> None:
         load_search(folder / "none.toml")
 
 
+def smallest_search(folder: Path) -> tuple[str | Path, ...]:
+    """Arguments of a search of one size and one seed."""
+    return (
+        "search",
+        "--config",
+        folder / "search.toml",
+        "-o",
+        folder / "out",
+        "--seeds",
+        "1",
+        "--trials",
+        "1",
+    )
+
+
 def test_what_the_rule_was_fitted_on_is_said(folder: Path) -> None:
     pytest.importorskip("deepspeed")
     made = {
@@ -169,18 +184,7 @@ def test_what_the_rule_was_fitted_on_is_said(folder: Path) -> None:
         provenance=Provenance(data=made),
     )
     fitted.write(folder / "rule.json")
-    command = (
-        "search",
-        "--config",
-        folder / "search.toml",
-        "-o",
-        folder / "out",
-        "--seeds",
-        "1",
-        "--trials",
-        "1",
-    )
-    said = imine(*command)
+    said = imine(*smallest_search(folder))
     assert "NOT HELD OUT: rule longer was fitted on runs drawn from pool." in said
     assert "Rule longer was fitted to the loss on two: for information only." in said
     notes = json.loads((folder / "out" / "search.json").read_text())["notes"]
@@ -213,17 +217,7 @@ def test_scores_made_otherwise_are_allowed_by_the_option_that_the_error_names(fo
     )
     file = folder / "search.toml"
     file.write_text(file.read_text().replace("[[pools]]", 'scores = "scores.parquet"\n[[pools]]'))
-    asked = (
-        "search",
-        "--config",
-        folder / "search.toml",
-        "-o",
-        folder / "out",
-        "--seeds",
-        "1",
-        "--trials",
-        "1",
-    )
+    asked = smallest_search(folder)
     with pytest.raises(FingerprintMismatchError, match="--allow-mismatch"):
         imine(*asked)
     with pytest.warns(FingerprintMismatchWarning, match="no fingerprint"):

@@ -98,19 +98,21 @@ def diversity_of(kind: str | None, weight: float | None, shortlist: int | None) 
     return Diversity(kind, 0.5 if weight is None else weight, shortlist)  # type: ignore[arg-type]
 
 
-def check_needed(given: Mapping[str, object], needed: str) -> None:
-    """Refuse options that would do nothing, since the one that they are for is not given.
+def check_needed(needed: str, value: object, options: Mapping[str, object]) -> None:
+    """Refuse options that would do nothing, where the one that they are for is not given.
 
     Args:
-        given: options by name, ``None`` where one is not given.
-        needed: the option that all of them are for, which is not given.
+        needed: name of the option that the others are for.
+        value: its value, ``None`` where it is not given.
+        options: the others by name, likewise.
 
     Raises:
         SelectionError: names both.
     """
     from imine.errors import SelectionError
 
-    if idle := [option for option, value in given.items() if value is not None]:
+    idle = [option for option, given in options.items() if given is not None]
+    if value is None and idle:
         raise SelectionError(f"{idle[0]} is for {needed}: give that too, or leave {idle[0]} out")
 
 

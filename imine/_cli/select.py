@@ -83,13 +83,10 @@ def select(
     from imine.selection import select as select_records
     from imine.selection.requests import TOKENS, RequestOptions
 
-    if tokens is None:
-        choosing.check_needed({"--token-column": token_column}, "--tokens")
-    if diversity is None:
-        idle = {"--diversity-weight": diversity_weight, "--shortlist": shortlist}
-        choosing.check_needed(idle, "--diversity")
-    if stability is None:
-        choosing.check_needed({"--seed": seed, "--runs": runs}, "--stability")
+    choosing.check_needed("--tokens", tokens, {"--token-column": token_column})
+    idle = {"--diversity-weight": diversity_weight, "--shortlist": shortlist}
+    choosing.check_needed("--diversity", diversity, idle)
+    choosing.check_needed("--stability", stability, {"--seed": seed, "--runs": runs})
     how = RequestOptions(
         top=top, fraction=fraction, threshold=threshold, tokens=tokens, token_column=token_column or TOKENS, by=by,
         cannot_tell=cannot_tell, band=band, level=level, quota=parse_quota(quota or ()), duplicates=duplicates,

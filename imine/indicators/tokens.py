@@ -14,8 +14,13 @@ _ROWS_AT_ONCE = 2000
 def prompt_text(frame: pl.DataFrame) -> pl.Series:
     """Instruction and input, joined by a line break where there is an input: more than white space, as in prompts."""
     joined = pl.concat_str("instruction", "input", separator="\n")
-    absent = pl.col("input").str.strip_chars() == ""
+    absent = is_blank(pl.col("input"))
     return frame.select(pl.when(absent).then("instruction").otherwise(joined).alias("prompt"))["prompt"]
+
+
+def is_blank(text: pl.Expr) -> pl.Expr:
+    """Whether a text is white space at most: such an input counts as none, as in the prompt templates."""
+    return text.str.strip_chars() == ""
 
 
 def length_fingerprint(name: str, tokenizer_name: str, vocabulary_sha256: str) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from imine.indicators.arrow_text import BLOCK_ROWS, checked_threads
 from imine.indicators.lexical.engine import measure_column
 from imine.indicators.lexical.formulas import FORMULAS, Formula
 from imine.indicators.lexical.scratch import Buffers, Outputs
+from imine.indicators.tokens import is_blank
 
 SPLITTER = "imine-words"
 # Raised when the same text would give other words.
@@ -254,7 +255,7 @@ def _joined(frame: pl.DataFrame, side: Side) -> pl.Series:
     prompt = pl.col("instruction")
     if "input" in frame.columns:
         extra = pl.concat_str("instruction", "input", separator="\n")
-        absent = pl.col("input").fill_null("").str.strip_chars() == ""
+        absent = is_blank(pl.col("input").fill_null(""))
         prompt = pl.when(absent).then("instruction").otherwise(extra)
     text = prompt if side == "input" else pl.concat_str(prompt, "output", separator="\n")
     return frame.select(text.alias("text"))["text"]
