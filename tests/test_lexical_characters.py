@@ -23,12 +23,13 @@ from imine.indicators.arrow_text import text_chunks
 from imine.indicators.lexical import measure_text
 from imine.indicators.stop_words import STOP_WORDS
 from imine_kernels.characters import COUNTS, count_characters
-from imine_kernels.folding import fold_rows, folded_size
+from imine_kernels.folding import fold_rows
 from imine_kernels.lines import DUPLICATES, count_duplicates
 from imine_kernels.sentences import count_sentences
 from imine_kernels.syllables import count_syllables
 from imine_kernels.unicode_tables import UNICODE_VERSION, character_tables, word_tables
 from imine_kernels.views import locate_rows
+from imine_kernels.words import folded_size
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT.parent / "shared" / "data"

@@ -22,6 +22,7 @@ from imine.indicators.lexical import measure_text
 from imine.indicators.lexical.scratch import Words
 from imine_kernels.unicode_tables import UNICODE_VERSION, word_tables
 from imine_kernels.views import ViewColumn, locate_rows
+from imine_kernels.words import WordBuffers
 
 ROOT = Path(__file__).resolve().parents[1]
 TABLES = word_tables()
@@ -54,13 +55,10 @@ def same_unicode(char: str) -> bool:
     return KINDS[ord(char)] == CLASSES[naive.letter_class(char)]
 
 
-def read_words(column: ViewColumn, n_rows: int) -> Words:
-    addresses, lengths = np.empty(n_rows, np.uint64), np.empty(n_rows, np.int64)
-    rows, n_bytes = locate_rows(column, 0, n_rows, np.iinfo(np.int64).max, addresses, lengths)
-    assert rows == n_rows
+def read_words(column: ViewColumn, n_rows: int) -> WordBuffers:
     words = Words(n_rows)
-    words.read(addresses, lengths, rows, n_bytes)
-    return words
+    assert words.read(column, 0, n_rows, np.iinfo(np.int64).max, numbered=False) == n_rows
+    return words.arrays
 
 
 def kernel_hashes(series: pl.Series) -> list[list[int]]:

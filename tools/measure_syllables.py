@@ -15,10 +15,8 @@ import numpy as np
 import polars as pl
 
 from imine.indicators.arrow_text import text_chunks
-from imine_kernels.folding import fold_rows, folded_size
+from imine.indicators.lexical.scratch import Words
 from imine_kernels.syllables import count_syllables
-from imine_kernels.unicode_tables import word_tables
-from imine_kernels.views import locate_rows
 
 DATA_SETS = ("alpaca", "dolly", "oasst", "stackexchange", "wikihow")
 
@@ -40,12 +38,10 @@ def count_by_rule(words: list[str]) -> list[int]:
         [2, 2]
     """
     (chunk,) = text_chunks(pl.Series(words))
-    addresses, lengths = np.empty(len(words), np.uint64), np.empty(len(words), np.int64)
-    rows, n_bytes = locate_rows(chunk.column, 0, len(words), 2**62, addresses, lengths)
-    folded, starts = np.empty(folded_size(rows, n_bytes), np.uint8), np.empty(rows + 1, np.int64)
-    fold_rows(addresses, lengths, rows, word_tables(), folded, starts)
+    split = Words(len(words))
+    rows = split.read(chunk.column, 0, len(words), 2**62, numbered=False)
     syllables = np.empty(rows, np.int64)
-    count_syllables(folded, starts, rows, syllables)
+    count_syllables(split.arrays.folded, split.arrays.starts, rows, syllables)
     return syllables.tolist()
 
 

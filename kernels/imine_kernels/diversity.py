@@ -16,7 +16,7 @@ _AHEAD, _BACK = np.int64(1), np.int64(-1)
 
 @kernel
 def measure_spectrum(
-    counts: NDArray[np.int64],
+    counts: NDArray[np.uint32],
     offsets: NDArray[np.int64],
     types: NDArray[np.int64],
     rows: int,
@@ -30,7 +30,7 @@ def measure_spectrum(
     """Sum of the squared counts of types, entropy and HD-D of each row.
 
     Args:
-        counts, offsets, types: of :func:`imine_kernels.words.number_words`.
+        counts, offsets, types: of :class:`imine_kernels.words.WordBuffers`.
         rows: rows of the block.
         draws: words drawn for HD-D, at least 1.
         log_table: ``log_table[n]`` is ``n log2(n)``; of larger counts it is computed.
@@ -40,12 +40,12 @@ def measure_spectrum(
         entropy: (rows,) receives the entropy of the words in bits; NaN without words.
         hdd: (rows,) receives HD-D; NaN with fewer words than ``draws``.
     """
-    absent[0], count_of = 1.0, longs_at(address_of(counts))
+    absent[0], count_of = 1.0, uints_at(address_of(counts))
     for row in range(rows):
         first, n_words = offsets[row], offsets[row + 1] - offsets[row]
         total, logs, known, present = 0, 0.0, 0, 0.0
         for k in range(first, first + types[row]):
-            count = count_of[k]
+            count = np.int64(count_of[k])
             total += count * count
             logs += log_table[count] if count < log_table.size else count * math.log2(count)
             while known < count:
@@ -72,7 +72,7 @@ def measure_moving(
     """Moving-average type-token ratio of each row.
 
     Args:
-        ids, offsets, types: of :func:`imine_kernels.words.number_words`.
+        ids, offsets, types: of :class:`imine_kernels.words.WordBuffers`.
         rows: rows of the block.
         window: words of a window, at least 1.
         counts: (at least the words of the longest row,) scratch.
@@ -132,7 +132,7 @@ def measure_mtld(
     three times as long.
 
     Args:
-        ids, offsets: of :func:`imine_kernels.words.number_words`.
+        ids, offsets: of :class:`imine_kernels.words.WordBuffers`.
         rows: rows of the block.
         threshold: type-token ratio at which a factor ends.
         limits: ``limits[n]`` is the largest number of types whose ratio to ``n`` words is not above the threshold.

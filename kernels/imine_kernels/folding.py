@@ -222,19 +222,6 @@ def _fold_row(address, length, tables, target, to):
     return to
 
 
-def folded_size(rows: int, n_bytes: int) -> int:
-    """Bytes that the folded text of a block can need at most.
-
-    A character of one byte stays one; of two can become three; one of three can be preceded by a zero byte. The last
-    64 bytes are read, not written, where words are looked for.
-
-    Examples:
-        >>> folded_size(1, 10)
-        100
-    """
-    return 2 * n_bytes + PADDING * rows + 64
-
-
 @helper
 def fold_rows(
     addresses: NDArray[np.uint64],

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from imine_kernels.hashing import FACTOR, HALF
 from imine_kernels.jit import helper, kernel
 from imine_kernels.views import address_of, longs_at, uints_at, ulongs_at
+from imine_kernels.words import inner_table_size
 
 LONGEST = 10  # words of the longest n-gram that is counted
 TOP = 4  # words of the longest n-gram whose most frequent one is measured
@@ -119,7 +120,7 @@ def _top_characters(positions, classes, found, n, before, counts, n_classes):
 def measure_repetition(
     ids: NDArray[np.uint32],
     characters: NDArray[np.uint32],
-    counts: NDArray[np.int64],
+    counts: NDArray[np.uint32],
     offsets: NDArray[np.int64],
     rows: int,
     table: NDArray[np.uint64],
@@ -134,9 +135,9 @@ def measure_repetition(
     ones of the length before, which are few.
 
     Args:
-        ids, characters, counts, offsets: of :func:`imine_kernels.words.number_words`.
+        ids, characters, counts, offsets: of :class:`imine_kernels.words.WordBuffers`.
         rows: rows of the block.
-        table, table_ids: scratch as for :func:`imine_kernels.words.number_words`.
+        table, table_ids: scratch, of :class:`imine_kernels.words.WordBuffers`.
         scratch: (at least five times the words of the longest row and one,) scratch.
         duplicate: (rows, 9) receives for n from 2 to 10 the characters of the n-grams that occurred before, in a
             scan that steps over each repetition.
@@ -146,7 +147,7 @@ def measure_repetition(
     id_of, length_of, count_of = (
         uints_at(address_of(ids)),
         uints_at(address_of(characters)),
-        longs_at(address_of(counts)),
+        uints_at(address_of(counts)),
     )
     slots, numbers = ulongs_at(address_of(table)), uints_at(address_of(table_ids))
     part = np.uint64(8 * (scratch.size // 5))
@@ -201,7 +202,7 @@ def count_members(
     """Words of each row that are in a set.
 
     Args:
-        hashes, offsets: of :func:`imine_kernels.words.read_words`.
+        hashes, offsets: of :class:`imine_kernels.words.WordBuffers`.
         rows: rows of the block.
         members: (a power of two,) hash table of the set, zero where free, the slot a hash's lowest bits.
         found: (rows,) receives the counts.
@@ -240,9 +241,7 @@ def count_copied(
         ulongs_at(address_of(other_hashes)),
     )
     for row in range(rows):
-        size = 16
-        while size < 4 * (other_offsets[row + 1] - other_offsets[row]):
-            size *= 2
+        size = inner_table_size(other_offsets[row + 1] - other_offsets[row])
         for k in range(size):
             slots[k] = _ZERO
         mask = np.uint64(size - 1)

@@ -113,6 +113,31 @@ nonzero_bytes = _bits_of_64(lambda builder, byte, zero: builder.icmp_unsigned("!
 high_bytes = _bits_of_64(lambda builder, byte, zero: builder.icmp_signed("<", byte, zero))
 
 
+@helper
+def locate(column, start, stop, max_bytes, addresses, lengths):
+    """What :func:`locate_rows` does, for kernels."""
+    rows, total, has_nulls, n_buffers = 0, 0, column.validity.size > 0, column.sizes.size
+    views = np.uint64(column.views.ctypes.data)
+    while start + rows < stop and total < max_bytes:
+        slot = column.offset + start + rows
+        length = np.int64(column.views[4 * slot])
+        if has_nulls and not (column.validity[slot >> 3] >> (slot & 7)) & 1:
+            addresses[rows], lengths[rows] = 0, -1
+        elif 0 <= length <= _INLINE:
+            addresses[rows], lengths[rows] = views + np.uint64(16 * slot + 4), length
+            total += length
+        else:
+            buffer, at = column.views[4 * slot + 2], np.int64(column.views[4 * slot + 3])
+            if length < 0 or at < 0 or not 0 <= buffer < n_buffers:
+                raise ValueError("a string view points to no buffer")
+            if at + length > column.sizes[buffer]:
+                raise ValueError("a string view ends outside its buffer")
+            addresses[rows], lengths[rows] = column.addresses[buffer] + np.uint64(at), length
+            total += length
+        rows += 1
+    return rows, total
+
+
 @kernel
 def locate_rows(
     column: ViewColumn,
@@ -137,23 +162,4 @@ def locate_rows(
     Raises:
         ValueError: a view points outside its buffers.
     """
-    rows, total, has_nulls, n_buffers = 0, 0, column.validity.size > 0, column.sizes.size
-    views = np.uint64(column.views.ctypes.data)
-    while start + rows < stop and total < max_bytes:
-        slot = column.offset + start + rows
-        length = np.int64(column.views[4 * slot])
-        if has_nulls and not (column.validity[slot >> 3] >> (slot & 7)) & 1:
-            addresses[rows], lengths[rows] = 0, -1
-        elif 0 <= length <= _INLINE:
-            addresses[rows], lengths[rows] = views + np.uint64(16 * slot + 4), length
-            total += length
-        else:
-            buffer, at = column.views[4 * slot + 2], np.int64(column.views[4 * slot + 3])
-            if length < 0 or at < 0 or not 0 <= buffer < n_buffers:
-                raise ValueError("a string view points to no buffer")
-            if at + length > column.sizes[buffer]:
-                raise ValueError("a string view ends outside its buffer")
-            addresses[rows], lengths[rows] = column.addresses[buffer] + np.uint64(at), length
-            total += length
-        rows += 1
-    return rows, total
+    return locate(column, start, stop, max_bytes, addresses, lengths)

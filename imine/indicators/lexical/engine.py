@@ -7,15 +7,14 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from imine.columns.parameters import LexicalParameters
 from imine.indicators.arrow_text import BLOCK_ROWS, TextChunk, for_each_block, text_chunks
 from imine.indicators.lexical.passes import PASSES, Block
-from imine.indicators.lexical.scratch import Buffers, Outputs, Words
+from imine.indicators.lexical.scratch import Buffers, Outputs
 
 # Text of a block: with its words and their numbers it fits into the second-level cache.
-_BLOCK_BYTES = 1 << 17
+_BLOCK_BYTES = 1 << 18
 
 
 def measure_column(
@@ -82,42 +81,32 @@ class _Worker:
         buffers: Buffers,
     ) -> None:
         self._passes = [PASSES[name] for name in passes]
-        self._needs = {each.needs for each in self._passes}
-        self._out, self._parameters, self._prompt_chunk = out, parameters, prompt
-        self._addresses, self._lengths = buffers.addresses, buffers.lengths
-        self._words, self._prompt = buffers.words, None if prompt is None else buffers.prompt
+        needs = {each.needs for each in self._passes}
+        self._split, self._numbered = needs != {"bytes"}, "numbers" in needs
+        self._out, self._parameters = out, parameters
+        self._words, self._prompt = buffers.words, buffers.prompt
+        self._prompt_chunk = prompt
 
     def __call__(self, chunk: TextChunk, start: int, stop: int) -> None:
-        from imine_kernels.views import locate_rows
-
         while start < stop:
-            rows, n_bytes = locate_rows(
-                chunk.column, start, stop, _BLOCK_BYTES, self._addresses, self._lengths
-            )
-            self._measure(chunk.start + start, rows, n_bytes)
-            start += rows
+            start += self._measure(chunk, start, stop)
 
-    def _measure(self, first: int, rows: int, n_bytes: int) -> None:
-        if self._needs != {"bytes"}:
-            self._words.read(self._addresses, self._lengths, rows, n_bytes)
-        if "numbers" in self._needs:
-            self._words.number()
-        beside = np.empty(0, np.int64)
-        if self._prompt is not None:
-            beside = self._read_prompt(self._prompt, first, rows)
-        out = {name: values[first : first + rows] for name, values in self._out.items()}
-        block = Block(
-            rows, self._addresses, self._lengths, self._words, self._prompt, beside, self._parameters, out
-        )
+    def _measure(self, chunk: TextChunk, start: int, stop: int) -> int:
+        """Measure the first block of the rows; the rows that it has."""
+        words, prompt = self._words, None
+        if self._prompt_chunk is not None:
+            # The block has the rows whose prompts, and whose texts, are not too long together.
+            column, prompt = self._prompt_chunk.column, self._prompt
+            stop = start + words.locate(chunk.column, start, stop, _BLOCK_BYTES)
+            first, last = chunk.start + start, chunk.start + stop
+            stop = start + prompt.read(column, first, last, _BLOCK_BYTES, numbered=False)
+        if self._split:
+            rows = words.read(chunk.column, start, stop, _BLOCK_BYTES, numbered=self._numbered)
+        else:
+            rows = words.locate(chunk.column, start, stop, _BLOCK_BYTES)
+        place = slice(chunk.start + start, chunk.start + start + rows)
+        out = {name: values[place] for name, values in self._out.items()}
+        block = Block(words, prompt, self._parameters, out)
         for each in self._passes:
             each.run(block)
-
-    def _read_prompt(self, words: Words, first: int, rows: int) -> NDArray[np.int64]:
-        from imine_kernels.views import locate_rows
-
-        assert self._prompt_chunk is not None
-        addresses, lengths = np.empty(rows, np.uint64), np.empty(rows, np.int64)
-        whole = np.iinfo(np.int64).max
-        _, n_bytes = locate_rows(self._prompt_chunk.column, first, first + rows, whole, addresses, lengths)
-        words.read(addresses, lengths, rows, n_bytes)
-        return lengths
+        return rows

@@ -38,21 +38,14 @@ class Block:
     """A block of rows with what the passes share.
 
     Attributes:
-        rows: their number.
-        addresses, lengths: where the texts lie, see :func:`imine_kernels.views.locate_rows`.
-        words: the words of the texts.
-        prompt: the words of the same rows of the prompt, where a pass needs them.
-        prompt_lengths: (rows,) their bytes, -1 where a prompt is null; none where there are no prompts.
+        words: the texts and their words.
+        prompt: the prompts of the same rows and their words, where a pass needs them.
         parameters: free numbers of the measures.
         out: receives the quantities, (rows,) or (rows, values).
     """
 
-    rows: int
-    addresses: NDArray[np.uint64]
-    lengths: NDArray[np.int64]
     words: Words
     prompt: Words | None
-    prompt_lengths: NDArray[np.int64]
     parameters: LexicalParameters
     out: Outputs
 
@@ -64,7 +57,7 @@ class Pass:
     Attributes:
         run: computes the quantities.
         quantities: name, and dtype or (number of values a row, dtype).
-        needs: ``bytes``, ``words`` (split and hashed) or ``numbers`` (numbered and counted too).
+        needs: ``bytes`` (where they lie), ``words`` (split and hashed) or ``numbers`` (numbered and counted too).
     """
 
     run: Callable[[Block], None]
@@ -73,14 +66,13 @@ class Pass:
 
 
 def _words(block: Block) -> None:
-    block.out["words"][:] = np.where(block.lengths[: block.rows] < 0, -1, block.words.n_words)
+    words = block.words
+    block.out["words"][:] = np.where(words.arrays.lengths[: words.rows] < 0, -1, words.n_words())
 
 
 def _types(block: Block) -> None:
-    words, rows = block.words, block.rows
-    block.out["types"][:] = words.types[:rows]
-    block.out["word_characters"][:] = words.lengths[:rows]
-    block.out["squared_word_characters"][:] = words.squared_lengths[:rows]
+    for name in ("types", "word_characters", "squared_word_characters"):
+        block.out[name][:] = getattr(block.words.arrays, name)[: block.words.rows]
 
 
 @cache
@@ -94,12 +86,12 @@ def _logs() -> NDArray[np.float64]:
 def _spectrum(block: Block) -> None:
     from imine_kernels.diversity import measure_spectrum
 
-    words, out = block.words, block.out
+    words, arrays, out = block.words, block.words.arrays, block.out
     measure_spectrum(
-        words.counts,
-        words.offsets,
-        words.types,
-        block.rows,
+        arrays.counts,
+        arrays.offsets,
+        arrays.types,
+        words.rows,
         block.parameters.draws,
         _logs(),
         words.absent,
@@ -112,11 +104,16 @@ def _spectrum(block: Block) -> None:
 def _moving(block: Block) -> None:
     from imine_kernels.diversity import measure_moving
 
-    words = block.words
-    window = block.parameters.window
-    # The positions are scratch of no pass that runs at the same time.
+    words, arrays = block.words, block.words.arrays
     measure_moving(
-        words.ids, words.offsets, words.types, block.rows, window, words.positions, block.out["mattr"]
+        arrays.ids,
+        arrays.offsets,
+        arrays.types,
+        words.rows,
+        block.parameters.window,
+        # The positions are scratch of no pass that runs at the same time.
+        words.positions,
+        block.out["mattr"],
     )
 
 
@@ -150,9 +147,9 @@ def _mtld(block: Block) -> None:
 
     words, parameters = block.words, block.parameters
     words.stamp = measure_mtld(
-        words.ids,
-        words.offsets,
-        block.rows,
+        words.arrays.ids,
+        words.arrays.offsets,
+        words.rows,
         float(parameters.threshold),
         _limits(float(parameters.threshold)),
         parameters.min_words,
@@ -167,9 +164,9 @@ def _strict_mtld(block: Block) -> None:
 
     words, parameters = block.words, block.parameters
     words.stamp = measure_strict_mtld(
-        words.ids,
-        words.offsets,
-        block.rows,
+        words.arrays.ids,
+        words.arrays.offsets,
+        words.rows,
         float(parameters.threshold),
         _strict_limits(float(parameters.threshold), parameters.shortest_factor),
         parameters.min_words,
@@ -186,9 +183,9 @@ def _moving_mtld(name: str, wrap: bool) -> Callable[[Block], None]:
 
         words, parameters = block.words, block.parameters
         words.stamp = measure_moving_mtld(
-            words.ids,
-            words.offsets,
-            block.rows,
+            words.arrays.ids,
+            words.arrays.offsets,
+            words.rows,
             float(parameters.threshold),
             _strict_limits(float(parameters.threshold), parameters.shortest_factor),
             parameters.min_words,
@@ -205,73 +202,72 @@ def _moving_mtld(name: str, wrap: bool) -> Callable[[Block], None]:
 def _repetition(block: Block) -> None:
     from imine_kernels.repetition import measure_repetition
 
-    words = block.words
+    words, arrays = block.words, block.words.arrays
     measure_repetition(
-        words.ids,
-        words.characters,
-        words.counts,
-        words.offsets,
-        block.rows,
-        words.table,
-        words.table_ids,
+        arrays.ids,
+        arrays.characters,
+        arrays.counts,
+        arrays.offsets,
+        words.rows,
+        arrays.table,
+        arrays.table_ids,
         words.positions,
         block.out["duplicate_ngrams"],
         block.out["top_ngrams"],
     )
 
 
+def _texts(block: Block) -> tuple[NDArray[np.uint64], NDArray[np.int64], int]:
+    return block.words.arrays.addresses, block.words.arrays.lengths, block.words.rows
+
+
 def _characters(block: Block) -> None:
     from imine_kernels.characters import count_characters
     from imine_kernels.unicode_tables import character_tables
 
-    count_characters(
-        block.addresses, block.lengths, block.rows, character_tables(), block.out["character_counts"]
-    )
+    count_characters(*_texts(block), character_tables(), block.out["character_counts"])
 
 
 def _lines(block: Block) -> None:
     from imine_kernels.lines import count_duplicates
     from imine_kernels.unicode_tables import character_tables
 
-    count_duplicates(block.addresses, block.lengths, block.rows, character_tables(), block.out["part_counts"])
+    count_duplicates(*_texts(block), character_tables(), block.out["part_counts"])
 
 
 def _sentences(block: Block) -> None:
     from imine_kernels.sentences import count_sentences
     from imine_kernels.unicode_tables import character_tables
 
-    count_sentences(block.addresses, block.lengths, block.rows, character_tables(), block.out["sentences"])
+    count_sentences(*_texts(block), character_tables(), block.out["sentences"])
 
 
 def _syllables(block: Block) -> None:
     from imine_kernels.syllables import count_syllables
 
-    words = block.words
-    count_syllables(words.folded, words.starts, block.rows, block.out["syllables"])
+    arrays = block.words.arrays
+    count_syllables(arrays.folded, arrays.starts, block.words.rows, block.out["syllables"])
 
 
 def _compression(block: Block) -> None:
     from imine.indicators.lexical.compression import compressed_sizes
 
-    rows = block.rows
-    block.out["bytes"][:] = np.maximum(block.lengths[:rows], 0)
-    compressed_sizes(block.addresses[:rows], block.lengths[:rows], block.out["compressed_bytes"])
+    rows, arrays = block.words.rows, block.words.arrays
+    block.out["bytes"][:] = np.maximum(arrays.lengths[:rows], 0)
+    compressed_sizes(arrays.addresses[:rows], arrays.lengths[:rows], block.out["compressed_bytes"])
 
 
 @cache
 def _stop_words() -> NDArray[np.uint64]:
     """Hash table of the stop words, as :func:`imine_kernels.repetition.count_members` reads it."""
     from imine.indicators.stop_words import STOP_WORDS
-    from imine_kernels.views import locate_rows
 
-    text = pl.Series([" ".join(sorted(STOP_WORDS))])
-    addresses, lengths = np.empty(1, np.uint64), np.empty(1, np.int64)
-    (chunk,) = text_chunks(text)
-    _, n_bytes = locate_rows(chunk.column, 0, 1, 1, addresses, lengths)
+    (chunk,) = text_chunks(pl.Series([" ".join(sorted(STOP_WORDS))]))
     words = Words(1)
-    words.read(addresses, lengths, 1, n_bytes)
-    table = np.zeros(4 * 1 << int(words.n_words[0]).bit_length(), dtype=np.uint64)
-    for word in words.hashes[: words.n_words[0]]:
+    words.read(chunk.column, 0, 1, 1, numbered=False)
+    hashes = words.arrays.hashes[: words.arrays.offsets[1]]
+    table = np.zeros(4 * 1 << len(hashes).bit_length(), dtype=np.uint64)
+    for word in hashes:
         slot = int(word) % len(table)
         while table[slot] != 0:
             slot = (slot + 1) % len(table)
@@ -283,26 +279,19 @@ def _stop_words() -> NDArray[np.uint64]:
 def _stop(block: Block) -> None:
     from imine_kernels.repetition import count_members
 
-    words = block.words
-    count_members(words.hashes, words.offsets, block.rows, _stop_words(), block.out["stop_words"])
+    arrays, rows = block.words.arrays, block.words.rows
+    count_members(arrays.hashes, arrays.offsets, rows, _stop_words(), block.out["stop_words"])
 
 
 def _copied(block: Block) -> None:
     from imine_kernels.repetition import count_copied
 
-    words, prompt, out = block.words, block.prompt, block.out["copied"]
-    assert prompt is not None
-    count_copied(
-        words.hashes,
-        words.offsets,
-        prompt.hashes,
-        prompt.offsets,
-        block.rows,
-        prompt.table,
-        out,
-    )
+    assert block.prompt is not None
+    arrays, prompt, out = block.words.arrays, block.prompt.arrays, block.out["copied"]
+    rows = block.words.rows
+    count_copied(arrays.hashes, arrays.offsets, prompt.hashes, prompt.offsets, rows, prompt.table, out)
     # Of a null prompt as many words are copied as a null text has.
-    out[block.prompt_lengths < 0] = -1
+    out[prompt.lengths[:rows] < 0] = -1
 
 
 PASSES: dict[str, Pass] = {

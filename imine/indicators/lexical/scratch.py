@@ -3,112 +3,105 @@
 from __future__ import annotations
 
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from imine_kernels.views import ViewColumn
+    from imine_kernels.words import WordBuffers
 
 
 class Words:
     """The words of one block of rows: hashes, lengths, numbers, counts.
 
-    The arrays belong to the block last read, and grow with the largest. ``n_words`` are the words of its rows.
+    The arrays belong to the block last read, and grow with the largest.
+
+    Attributes:
+        rows: rows of the block.
+        arrays: those that :func:`imine_kernels.words.read_words` fills.
+        seen, stamp: scratch of the measures, see :func:`imine_kernels.diversity.measure_mtld`.
+        absent, positions: scratch of the measures.
 
     Args:
-        max_rows: rows of a block.
+        max_rows: rows of a block at most.
     """
 
     def __init__(self, max_rows: int) -> None:
         from imine_kernels.unicode_tables import word_tables
 
-        self.rows, self.n_words = 0, np.empty(0, dtype=np.int64)
+        self.rows, self._max_rows = 0, max_rows
         self._tables = word_tables()
-        self.starts = np.empty(max_rows + 1, dtype=np.int64)
-        self.offsets = np.zeros(max_rows + 1, dtype=np.int64)
-        self.types = np.empty(max_rows, dtype=np.int64)
-        self.lengths = np.empty(max_rows, dtype=np.int64)
-        self.squared_lengths = np.empty(max_rows, dtype=np.int64)
-        self._grow_text(0)
-        self._grow_words(0)
+        self._grow(0, 0)
 
-    def _grow_text(self, size: int) -> None:
-        self.folded = np.zeros(size, dtype=np.uint8)
-        # A word has a byte at least, and a zero after it; eight positions are written at once.
-        capacity = size // 2 + 8
-        self._edges = np.empty(2 * capacity, dtype=np.int64)
-        self.hashes = np.empty(capacity, dtype=np.uint64)
-        self.characters = np.empty(capacity, dtype=np.uint32)
-        self.ids = np.empty(capacity, dtype=np.uint32)
-        self.counts = np.empty(capacity, dtype=np.int64)
+    def _grow(self, folded: int, longest: int) -> None:
+        from imine_kernels.words import WordBuffers, most_words, table_size
 
-    def _grow_words(self, longest: int) -> None:
-        from imine_kernels.words import table_size
-
-        self.longest = longest
-        self.table = np.zeros(table_size(longest), dtype=np.uint64)
-        self.table_ids = np.zeros(len(self.table), dtype=np.uint32)
-        # Scratch of the measures; `seen` belongs to `stamp`, see imine_kernels.diversity.
+        rows, words, slots = self._max_rows, most_words(folded), table_size(longest)
+        self.arrays = WordBuffers(
+            addresses=np.empty(rows, dtype=np.uint64),
+            lengths=np.empty(rows, dtype=np.int64),
+            folded=np.zeros(folded, dtype=np.uint8),
+            starts=np.empty(rows + 1, dtype=np.int64),
+            edges=np.empty(2 * words, dtype=np.uint32),
+            offsets=np.zeros(rows + 1, dtype=np.int64),
+            hashes=np.empty(words, dtype=np.uint64),
+            characters=np.empty(words, dtype=np.uint32),
+            ids=np.empty(words, dtype=np.uint32),
+            counts=np.empty(words, dtype=np.uint32),
+            types=np.empty(rows, dtype=np.int64),
+            word_characters=np.empty(rows, dtype=np.int64),
+            squared_word_characters=np.empty(rows, dtype=np.int64),
+            table=np.empty(slots, dtype=np.uint64),
+            table_ids=np.empty(slots, dtype=np.uint32),
+        )
+        self._longest = longest
         self.seen = np.zeros(2 * longest, dtype=np.int64)
         self.stamp = 0
         self.absent = np.empty(longest + 1)
         self.positions = np.zeros(5 * (longest + 1), dtype=np.int64)
 
-    def read(
-        self, addresses: NDArray[np.uint64], lengths: NDArray[np.int64], rows: int, n_bytes: int
-    ) -> None:
-        """Fold, split and hash the texts of a block.
+    def locate(self, column: ViewColumn, start: int, stop: int, max_bytes: int) -> int:
+        """Find the texts of a block without reading them; its rows.
 
         Args:
-            addresses, lengths: of :func:`imine_kernels.views.locate_rows`.
-            rows: rows of the block.
-            n_bytes: their bytes together.
+            column, start, stop, max_bytes: of :func:`imine_kernels.views.locate_rows`.
         """
-        from imine_kernels.folding import folded_size
-        from imine_kernels.words import read_words
+        from imine_kernels.views import locate_rows
 
-        self.rows = rows
-        if len(self.folded) < folded_size(rows, n_bytes):
-            self._grow_text(2 * folded_size(rows, n_bytes))
-        longest = read_words(
-            addresses,
-            lengths,
-            rows,
-            self._tables,
-            self.folded,
-            self.starts,
-            self._edges,
-            self.offsets,
-            self.hashes,
-            self.characters,
-        )
-        self.n_words = self.offsets[1 : rows + 1] - self.offsets[:rows]
-        if longest > self.longest:
-            self._grow_words(2 * longest)
+        self.rows, _ = locate_rows(column, start, stop, max_bytes, self.arrays.addresses, self.arrays.lengths)
+        return self.rows
 
-    def number(self) -> None:
-        """Number and count the different words of every row."""
-        from imine_kernels.words import number_words
+    def read(self, column: ViewColumn, start: int, stop: int, max_bytes: int, *, numbered: bool) -> int:
+        """Find, split and hash the texts of a block; its rows.
 
-        number_words(
-            self.hashes,
-            self.characters,
-            self.offsets,
-            self.rows,
-            self.table,
-            self.table_ids,
-            self.ids,
-            self.counts,
-            self.types,
-            self.lengths,
-            self.squared_lengths,
-        )
+        Args:
+            column, start, stop, max_bytes: of :func:`imine_kernels.views.locate_rows`.
+            numbered: whether the different words of every row are numbered and counted too.
+        """
+        from imine_kernels.words import folded_size, read_words
+
+        while True:
+            self.rows, n_bytes, longest = read_words(
+                column, start, stop, max_bytes, self._tables, self.arrays, numbered
+            )
+            if longest < 0:
+                self._grow(2 * folded_size(self.rows, n_bytes), self._longest)
+            elif longest > self._longest:
+                self._grow(len(self.arrays.folded), 2 * longest)
+            else:
+                return self.rows
+
+    def n_words(self) -> NDArray[np.int64]:
+        """Words of each row: (rows,)."""
+        return np.diff(self.arrays.offsets[: self.rows + 1])
 
 
 class Buffers(threading.local):
     """A thread's own buffers, made when it first asks for them, for as long as this object lives.
 
     Attributes:
-        addresses, lengths: (max_rows,) of :func:`imine_kernels.views.locate_rows`.
         words, prompt: words of a block of the texts, and of the prompts beside them.
 
     Args:
@@ -116,8 +109,6 @@ class Buffers(threading.local):
     """
 
     def __init__(self, max_rows: int) -> None:
-        self.addresses = np.empty(max_rows, dtype=np.uint64)
-        self.lengths = np.empty(max_rows, dtype=np.int64)
         self.words, self.prompt = Words(max_rows), Words(max_rows)
 
 
