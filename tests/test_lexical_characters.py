@@ -24,6 +24,7 @@ from imine.indicators.lexical import measure_text
 from imine.indicators.stop_words import STOP_WORDS
 from imine_kernels.characters import COUNTS, count_characters
 from imine_kernels.folding import fold_rows
+from imine_kernels.jit import kernel
 from imine_kernels.lines import DUPLICATES, count_duplicates
 from imine_kernels.sentences import count_sentences
 from imine_kernels.syllables import count_syllables
@@ -34,6 +35,7 @@ from imine_kernels.words import folded_size
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT.parent / "shared" / "data"
 TABLES, WORDS = character_tables(), word_tables()
+FOLD_ROWS = kernel(fold_rows)
 
 
 def _load(path: Path) -> ModuleType:
@@ -108,7 +110,7 @@ def syllables(series: pl.Series) -> list[int]:
     for addresses, lengths, rows, n_bytes in blocks(series):
         folded = np.full(folded_size(rows, n_bytes), ord("a"), dtype=np.uint8)
         starts = np.empty(rows + 1, dtype=np.int64)
-        fold_rows(addresses, lengths, rows, WORDS, folded, starts)
+        FOLD_ROWS(addresses, lengths, rows, WORDS, folded, starts)
         in_larger = filled(count_syllables, (rows,), folded, starts, rows)
         assert filled(count_syllables, (rows,), folded[: starts[rows]].copy(), starts, rows) == in_larger
         counts += in_larger

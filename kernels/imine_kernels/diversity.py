@@ -10,9 +10,6 @@ from numpy.typing import NDArray
 from imine_kernels.jit import helper, kernel
 from imine_kernels.views import address_of, longs_at, uints_at
 
-# Directions; with a plain 1 for an argument, numba compiles a helper twice.
-_AHEAD, _BACK = np.int64(1), np.int64(-1)
-
 
 @kernel
 def measure_spectrum(
@@ -272,11 +269,9 @@ def measure_strict_mtld(
         if n < max(min_words, 1):
             continue
         ahead, stamp = _strict_factors(
-            id_of, first, _AHEAD, n, seen_in, stamp, limit_of, size, threshold, shortest
+            id_of, first, 1, n, seen_in, stamp, limit_of, size, threshold, shortest
         )
-        back, stamp = _strict_factors(
-            id_of, last, _BACK, n, seen_in, stamp, limit_of, size, threshold, shortest
-        )
+        back, stamp = _strict_factors(id_of, last, -1, n, seen_in, stamp, limit_of, size, threshold, shortest)
         if ahead > 0.0 and back > 0.0:
             mtld[row] = (n / ahead + n / back) / 2.0
     return stamp
@@ -320,11 +315,11 @@ def measure_moving_mtld(
         if n < max(min_words, 1):
             continue
         ahead, stamp = _moving_mtld(
-            id_of, first, _AHEAD, n, wrap, seen_in, stamp, limit_of, size, threshold, shortest
+            id_of, first, 1, n, wrap, seen_in, stamp, limit_of, size, threshold, shortest
         )
         if not wrap:
             back, stamp = _moving_mtld(
-                id_of, last, _BACK, n, wrap, seen_in, stamp, limit_of, size, threshold, shortest
+                id_of, last, -1, n, wrap, seen_in, stamp, limit_of, size, threshold, shortest
             )
             ahead = (ahead + back) / 2.0
         mtld[row] = ahead

@@ -45,10 +45,10 @@ def mask_of(*ranges: tuple[int, int] | int | str) -> Any:
 
     Examples:
         >>> import numpy as np
-        >>> from imine_kernels.jit import helper
+        >>> from imine_kernels.jit import kernel
         >>> vowels = mask_of("aeiou")
         >>> text = np.frombuffer(b"ordinary".ljust(64), dtype=np.uint8)
-        >>> find = helper(lambda array: vowels(np.uint64(array.ctypes.data)))
+        >>> find = kernel(lambda array: vowels(np.uint64(array.ctypes.data)))
         >>> bin(find(text))
         '0b101001'
     """

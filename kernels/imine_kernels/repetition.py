@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from imine_kernels.hashing import FACTOR, HALF
 from imine_kernels.jit import helper, kernel
 from imine_kernels.views import address_of, longs_at, uints_at, ulongs_at
-from imine_kernels.words import inner_table_size
+from imine_kernels.words import table_size
 
 LONGEST = 10  # words of the longest n-gram that is counted
 TOP = 4  # words of the longest n-gram whose most frequent one is measured
@@ -241,7 +241,7 @@ def count_copied(
         ulongs_at(address_of(other_hashes)),
     )
     for row in range(rows):
-        size = inner_table_size(other_offsets[row + 1] - other_offsets[row])
+        size = table_size(other_offsets[row + 1] - other_offsets[row])
         for k in range(size):
             slots[k] = _ZERO
         mask = np.uint64(size - 1)

@@ -56,10 +56,15 @@ longs_at = _pointer_to(types.int64)
 ulongs_at = _pointer_to(types.uint64)
 
 
-@helper
-def address_of(array: NDArray[Any]) -> np.uint64:
-    """Address of the first item of a contiguous array, for the pointers above."""
-    return np.uint64(array.ctypes.data)
+@intrinsic
+def address_of(typing_context: Any, array: Any) -> Any:
+    """Address of the first item of an array, for the pointers above."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        return builder.ptrtoint(data, ir.IntType(64))
+
+    return types.uint64(array), codegen
 
 
 @intrinsic

@@ -28,6 +28,7 @@ _ZERO = np.uint64(0)
 _HIGH_BITS = np.uint64(0x8080808080808080)
 
 
+@helper
 def folded_size(rows: int, n_bytes: int) -> int:
     """Bytes that the folded text of a block can need at most.
 
@@ -53,6 +54,7 @@ def most_words(folded: int) -> int:
     return folded // 2 + 8
 
 
+@helper
 def table_size(n_words: int) -> int:
     """Slots of the hash table of a row with this many words: a power of two, at least four times as many.
 
@@ -64,10 +66,6 @@ def table_size(n_words: int) -> int:
     while size < 4 * n_words:
         size *= 2
     return size
-
-
-# For kernels; the plain ones are for those who make the arrays.
-_folded_size, inner_table_size = helper(folded_size), helper(table_size)
 
 
 class WordBuffers(NamedTuple):
@@ -188,7 +186,7 @@ def _number_words(buffers, rows):
     id_of, count_of = uints_at(address_of(buffers.ids)), uints_at(address_of(buffers.counts))
     for row in range(rows):
         first, stop = offsets[row], offsets[row + 1]
-        size = inner_table_size(stop - first)
+        size = table_size(stop - first)
         for k in range(size):
             slots[k] = _ZERO
         for k in range(first, stop):
@@ -246,11 +244,11 @@ def read_words(
         ValueError: a view points outside its buffers.
     """
     rows, n_bytes = locate(column, start, stop, max_bytes, buffers.addresses, buffers.lengths)
-    if _folded_size(rows, n_bytes) > buffers.folded.size:
+    if folded_size(rows, n_bytes) > buffers.folded.size:
         return rows, n_bytes, -1
     fold_rows(buffers.addresses, buffers.lengths, rows, tables, buffers.folded, buffers.starts)
     longest = _find_words(buffers.folded, buffers.starts, rows, buffers.edges, buffers.offsets)
     _hash_words(buffers.folded, buffers.edges, buffers.offsets[rows], buffers.hashes, buffers.characters)
-    if numbered and inner_table_size(longest) <= buffers.table.size:
+    if numbered and table_size(longest) <= buffers.table.size:
         _number_words(buffers, rows)
     return rows, n_bytes, longest

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from imine_kernels.views import ViewColumn
-    from imine_kernels.words import WordBuffers
 
 
 class Words:
