@@ -170,6 +170,21 @@ def test_copied_words_are_those_of_the_prompt() -> None:
         measure_text(texts, ["copied_share"], prompt=prompts[:2])
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+def test_copied_words_where_prompts_are_longer_than_a_block(threads: int) -> None:
+    # A block ends where either its texts or its prompts have become too long.
+    rows = range(5000)
+    words = [[f"w{(7 * row + k) % 50}" for k in range(row % 9)] for row in rows]
+    prompts = [" ".join(f"w{k}" for k in range(row % 50)) + " x" * (200 * (row % 40)) for row in rows]
+    texts = [" ".join(each) + " y" * (50 * (row % 31)) for row, each in zip(rows, words, strict=True)]
+    column = pl.concat([pl.Series(texts[:1234]), pl.Series(texts[1234:])], rechunk=False)
+    found = measure_text(column, ["copied_share"], prompt=pl.Series(prompts), threads=threads)["copied_share"]
+    for row in rows:
+        split, known = texts[row].split(), set(prompts[row].split())
+        expected = sum(word in known for word in split) / len(split) if split else None
+        assert found[row] == expected, row
+
+
 def test_nothing_is_copied_from_a_null_prompt() -> None:
     frame = pl.DataFrame(
         {

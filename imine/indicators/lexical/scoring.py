@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from itertools import chain
@@ -24,9 +24,9 @@ SPLITTER = "imine-words"
 # Raised when the same text would give other words.
 SPLITTER_VERSION = 1
 
-# Rows whose quantities, or whose joined texts, are held at once: what bounds the memory beside the result.
-_ROWS_AT_ONCE = 1 << 17
-_SMALLEST_SLICE = 1 << 14
+# Rows whose quantities and joined texts a thread holds at once: what bounds the memory beside the result.
+_MOST_ROWS = 1 << 16
+_LEAST_ROWS = 1 << 14
 _REASONS_AT_ONCE = 1000
 _WHAT: dict[Side, str] = {"output": "response", "input": "prompt", "both": "example"}
 
@@ -64,38 +64,50 @@ def measure_text(
         >>> measure_text(pl.Series(["Don't re-use it: don’t!", ""]), ["words", "ttr"]).rows()
         [(4, None, 0.75, None), (0, None, None, 'text has 0 words, fewer than 1')]
     """
+    if "copied_share" in measures and (prompt is None or len(prompt) != len(text)):
+        raise ValueError("copied_share needs the prompts, as many as there are texts")
+
+    def texts(rows: slice) -> _Texts:
+        return text[rows], None if prompt is None else prompt[rows]
+
+    return _measure_rows(len(text), texts, measures, parameters, what, threads)
+
+
+_Texts = tuple[pl.Series, pl.Series | None]
+
+
+def _measure_rows(
+    n_rows: int,
+    texts: Callable[[slice], _Texts],
+    measures: Sequence[str],
+    parameters: LexicalParameters | None,
+    what: str,
+    threads: int | None,
+) -> pl.DataFrame:
+    """The measures of all rows, from the texts and prompts of a slice of them at a time."""
     parameters = parameters or LexicalParameters()
     formulas = {name: _formula(name) for name in measures}
-    if "copied_share" in formulas and (prompt is None or len(prompt) != len(text)):
-        raise ValueError("copied_share needs the prompts, as many as there are texts")
     passes = dict.fromkeys(["words", *(p for f in formulas.values() for p in f.passes)])
     workers = checked_threads(threads)
-    size = _slice_rows(len(text), workers)
+    # A few slices for each thread, none so small that its columns cost more than its text.
+    size = min(max(-(-n_rows // (4 * workers)), _LEAST_ROWS), _MOST_ROWS)
     # Slices are handed to threads whole, columns and reasons included; what is left for one is split in blocks.
-    inner = 1 if len(text) > size else workers
+    inner = 1 if n_rows > size else workers
     buffers = Buffers(BLOCK_ROWS)
 
     def work(start: int) -> pl.DataFrame:
-        rows = slice(start, start + size)
-        beside = None if prompt is None else prompt[rows]
-        quantities = measure_column(
-            text[rows], passes, parameters, prompt=beside, threads=inner, buffers=buffers
-        )
+        text, prompt = texts(slice(start, start + size))
+        quantities = measure_column(text, passes, parameters, prompt=prompt, threads=inner, buffers=buffers)
         reasons = _Reasons(quantities["words"], what)
         columns = (_column(name, f, quantities, parameters, reasons) for name, f in formulas.items())
         return pl.DataFrame(chain.from_iterable(columns))
 
     with ThreadPoolExecutor(workers) as pool:
         try:
-            return pl.concat(pool.map(work, range(0, max(len(text), 1), size)))
+            return pl.concat(pool.map(work, range(0, max(n_rows, 1), size)))
         except BaseException:  # an interrupt by the user must not wait for all rows
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-
-
-def _slice_rows(n_rows: int, workers: int) -> int:
-    """Rows of a slice: a few slices for each thread, none so small that its columns cost more than its text."""
-    return min(max(-(-n_rows // (4 * workers)), _SMALLEST_SLICE), _ROWS_AT_ONCE)
 
 
 def _formula(measure: str) -> Formula:
@@ -188,8 +200,8 @@ def score_lexical(
     """The lexical indicators of every record.
 
     The prompt is ``instruction`` and ``input``, joined by a line break where there is an input (more than white space);
-    the whole example is the prompt and the response, joined by a line break. They are joined for 65,536 rows at a
-    time; the response is read where polars has it.
+    the whole example is the prompt and the response, joined by a line break. They are joined for at most 65,536 rows
+    of a thread at a time; the response is read where polars has it.
 
     Args:
         frame: records, with the String columns ``instruction``, ``input`` and ``output`` as needed.
@@ -239,16 +251,12 @@ def _measure_side(
     parameters: LexicalParameters | None,
     threads: int | None,
 ) -> pl.DataFrame:
-    if side == "output" and "copied_share" not in measures:
-        return measure_text(frame["output"], measures, parameters, what=_WHAT[side], threads=threads)
-    parts = []
-    for part in frame.iter_slices(_ROWS_AT_ONCE) if frame.height else [frame]:
+    def texts(rows: slice) -> _Texts:
+        part = frame[rows]
         text = part["output"] if side == "output" else _joined(part, side)
-        prompt = _joined(part, "input") if "copied_share" in measures else None
-        parts.append(
-            measure_text(text, measures, parameters, prompt=prompt, what=_WHAT[side], threads=threads)
-        )
-    return pl.concat(parts)
+        return text, _joined(part, "input") if "copied_share" in measures else None
+
+    return _measure_rows(frame.height, texts, measures, parameters, _WHAT[side], threads)
 
 
 def _joined(frame: pl.DataFrame, side: Side) -> pl.Series:
