@@ -18,6 +18,7 @@ from imine.errors import (
     RuleError,
     SelectionError,
 )
+from imine.indicators.score import Scores
 from imine.rules import Estimate, FittedRange, HeldOut, Rule, Term
 from imine.selection import select_scored
 
@@ -279,6 +280,22 @@ def test_side_car_may_hold_what_has_no_model_here(data, own_cache):
 def test_scores_without_a_computable_column(rule, scores, data):
     with pytest.raises(SelectionError, match="the scores have no column knn_6"):
         imine.select(data, rule, top=1, scores=FakeScores(scores.drop("knn_6"), GOOD))
+
+
+@pytest.mark.parametrize("threshold", [0.72, 0.8])
+def test_a_measure_of_the_response_has_two_names(rule, scores, data, threshold):
+    expected = imine.select(data, rule, top=2, scores=FakeScores(scores, GOOD))
+    frame = scores.rename({"mtld": "output_mtld", "mtld__why": "output_mtld__why"})
+    given = Scores(frame, {"output_mtld": {"threshold": threshold}, "knn_6": {"i": 6}})
+    if threshold != 0.72:
+        with pytest.raises(
+            FingerprintMismatchError, match=r"mtld: threshold is 0\.8, the rule expects 0\.72"
+        ):
+            imine.select(data, rule, top=2, scores=given)
+        return
+    selection = imine.select(data, rule, top=2, scores=given)
+    assert selection.table.equals(expected.table)
+    assert selection.fingerprints == GOOD
 
 
 def test_faulty_requests_and_records_fail_before_scoring(rule, data):

@@ -39,6 +39,19 @@ def split_name(name: str) -> tuple[Side, str] | None:
     return ("output", name) if name in MEASURES else None
 
 
+def other_name(name: str) -> str | None:
+    """The other name of the same column: a measure of the response is called with ``output_`` and without.
+
+    Examples:
+        >>> other_name("mtld"), other_name("output_mtld"), other_name("input_mtld")
+        ('output_mtld', 'mtld', None)
+    """
+    side, measure = split_name(name) or (None, "")
+    if side != "output":
+        return None
+    return f"output_{measure}" if name == measure else measure
+
+
 def find_lexical_column(name: str) -> ColumnSpec | None:
     """The column of a name such as ``mtld``, ``output_mtld``, ``input_words`` or ``both_ttr``.
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 import polars as pl
 
 from imine.columns import find_column
+from imine.columns.lexical import other_name
 from imine.errors import IndicatorUnavailableError, SelectionError
 from imine.rules import Rule, load_rule
 from imine.selection.checks import Mismatch, check_columns, check_made, check_planned, unchecked_notes
@@ -75,7 +76,7 @@ def select(
     """
     rule = rule if isinstance(rule, Rule) else load_rule(rule)
     request = Request(**how)
-    scores = None if scores is None else _as_scores(scores)
+    scores = None if scores is None else _as_scores(scores, rule)
     check_available(rule, () if scores is None else scores.frame.columns)
     _check_records(data)
     _check_request(data, rule, request, scores)
@@ -198,10 +199,20 @@ def _score(
     return score(data, names, settings=settings, progress=progress)
 
 
-def _as_scores(scores: Scores | pl.DataFrame) -> Scores:
+def _as_scores(scores: Scores | pl.DataFrame, rule: Rule) -> Scores:
+    """The scores, with the columns that the rule knows by their other name (``mtld`` is ``output_mtld``) under its."""
     from imine.indicators.score import Scores
 
-    return Scores(scores, {}, {}) if isinstance(scores, pl.DataFrame) else scores
+    given = Scores(scores, {}, {}) if isinstance(scores, pl.DataFrame) else scores
+    there = given.frame.columns
+    others = {name: other_name(name) for name in rule.indicators if name not in there}
+    names = {name: other for name, other in others.items() if other in there}
+    if not names:
+        return given
+    parts = [(name + part, f"{other}{part}") for name, other in names.items() for part in ("", "__why")]
+    frame = given.frame.with_columns(pl.col(other).alias(name) for name, other in parts if other in there)
+    made = {name: given.fingerprints[other] for name, other in names.items() if other in given.fingerprints}
+    return replace(given, frame=frame, fingerprints=given.fingerprints | made)
 
 
 def _scores_of(
