@@ -282,6 +282,14 @@ def test_scores_without_a_computable_column(rule, scores, data):
         imine.select(data, rule, top=1, scores=FakeScores(scores.drop("knn_6"), GOOD))
 
 
+def test_a_level_without_intervals_is_noted(rule, scores, data):
+    plain = rule.model_copy(update={"covariance": None})
+    note = f"Rule {rule.name!r} has no covariance, so there are no intervals of 80%."
+    for given, level, noted in ((plain, 0.8, True), (plain, None, False), (rule, 0.8, False)):
+        selection = imine.select(data, given, top=2, level=level, scores=FakeScores(scores, GOOD))
+        assert (note in selection.notes) == noted
+
+
 @pytest.mark.parametrize("threshold", [0.72, 0.8])
 def test_a_measure_of_the_response_has_two_names(rule, scores, data, threshold):
     expected = imine.select(data, rule, top=2, scores=FakeScores(scores, GOOD))

@@ -26,6 +26,7 @@ def notes_on(decided: Decided, kept_mean: MeanPrediction | None) -> list[str]:
         *_quota(decided),
         *_diversity(decided),
         *_extrapolated(decided, kept, kept_mean),
+        *_no_intervals(decided),
         *_useless(decided),
     ]
 
@@ -146,6 +147,13 @@ def _extrapolated(decided: Decided, kept: int, kept_mean: MeanPrediction | None)
             f"({span.min:.4g} to {span.max:.4g}): their predicted level is extrapolated."
         )
     return notes
+
+
+def _no_intervals(decided: Decided) -> list[str]:
+    level, rule = decided.pool.request.level, decided.rule
+    if level is None or rule.covariance is not None:
+        return []
+    return [f"Rule {rule.name!r} has no covariance, so there are no intervals of {percent(level)}."]
 
 
 def _sizes(bounds: tuple[int, int]) -> str:
