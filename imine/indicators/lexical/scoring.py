@@ -89,8 +89,7 @@ def _measure_rows(
     formulas = {name: _formula(name) for name in measures}
     passes = dict.fromkeys(["words", *(p for f in formulas.values() for p in f.passes)])
     workers = checked_threads(threads)
-    # A few slices for each thread, none so small that its columns cost more than its text.
-    size = min(max(-(-n_rows // (4 * workers)), _LEAST_ROWS), _MOST_ROWS)
+    size = _slice_rows(n_rows, workers)
     # Slices are handed to threads whole, columns and reasons included; what is left for one is split in blocks.
     inner = 1 if n_rows > size else workers
     buffers = Buffers(BLOCK_ROWS)
@@ -108,6 +107,16 @@ def _measure_rows(
         except BaseException:  # an interrupt by the user must not wait for all rows
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+
+
+def _slice_rows(n_rows: int, workers: int) -> int:
+    """Rows of a slice: a few slices for each thread, none so small that its columns cost more than its text."""
+    size = min(max(-(-n_rows // (4 * workers)), _LEAST_ROWS), _MOST_ROWS)
+    slices = -(-n_rows // size)
+    if slices <= 1:
+        return size
+    # As many for every thread: with eleven slices, one of two threads waits for the last.
+    return -(-n_rows // (-(-slices // workers) * workers))
 
 
 def _formula(measure: str) -> Formula:
