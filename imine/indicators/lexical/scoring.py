@@ -112,11 +112,11 @@ def _measure_rows(
 def _slice_rows(n_rows: int, workers: int) -> int:
     """Rows of a slice: a few slices for each thread, none so small that its columns cost more than its text."""
     size = min(max(-(-n_rows // (4 * workers)), _LEAST_ROWS), _MOST_ROWS)
-    slices = -(-n_rows // size)
-    if slices <= 1:
-        return size
-    # As many for every thread: with eleven slices, one of two threads waits for the last.
-    return -(-n_rows // (-(-slices // workers) * workers))
+    slices = max(-(-n_rows // size), 1)
+    if slices > workers:
+        # As many for every thread: with eleven slices, one of two threads waits for the last.
+        slices = -(-slices // workers) * workers
+    return max(-(-n_rows // slices), 1)
 
 
 def _formula(measure: str) -> Formula:
