@@ -236,6 +236,7 @@ def test_an_error_in_a_block_ends_the_others() -> None:
     ("arguments", "error", "message"),
     [
         ({"threshold": 1.0}, ValueError, "threshold must lie between 0 and 1, and is 1.0"),
+        ({"threshold": 10**400}, ValueError, "threshold must lie between 0 and 1, and is beyond any float"),
         ({"threshold": float("nan")}, ValueError, "threshold must lie between"),
         ({"min_words": 0}, ValueError, "min_words must be at least 1, and is 0"),
         ({"window": 0}, ValueError, "window must be at least 1, and is 0"),

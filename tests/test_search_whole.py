@@ -222,6 +222,8 @@ def test_scores_made_otherwise_are_allowed_by_the_option_that_the_error_names(fo
         imine(*asked)
     with pytest.warns(FingerprintMismatchWarning, match="no fingerprint"):
         assert "chosen: " in imine(*asked, "--allow-mismatch")
+    notes = json.loads((folder / "out" / "search.json").read_text())["notes"]
+    assert sum(note.startswith("Mismatch allowed: ") for note in notes) == 1
 
 
 def test_the_ready_search_is_a_valid_file() -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from imine.errors import SelectionError
 from imine.selection import Diversity, Quota, select_scored
+from imine.selection.codes import Code
 from imine.selection.diversity import choose_diverse
 from tests.naive_selection import greedy
 from tests.test_selection_requests import frame, make_rule
@@ -108,6 +109,11 @@ def test_budget_with_diversity_is_kept() -> None:
     )
     spent = scores.filter(pl.col("id").is_in(chosen.kept_ids))["output_length"].sum()
     assert 200 < spent <= 300
+    ended = chosen.table.filter(pl.col("reason").str.contains("beyond the budget"))
+    # The row at which the choice ended is told apart from those that diversity left aside.
+    assert ended["reason"].item().startswith("beyond the budget of 300 tokens: predicted log loss")
+    assert spent + scores.filter(id=ended["id"].item())["output_length"].item() > 300
+    assert chosen.rejected_by[Code.BUDGET] == 1
 
 
 @pytest.mark.parametrize("weight", [0.0, 0.5])

@@ -161,6 +161,14 @@ def test_shares_hold_of_what_is_kept() -> None:
     )
 
 
+def test_nulls_and_the_text_that_stands_for_them_are_not_mixed_up() -> None:
+    scores = frame([0.1, 0.2, 0.3], source=["a", None, "(none)"])
+    with pytest.raises(
+        SelectionError, match=r"the column source has both empty values and the text \(none\)"
+    ):
+        select_scored(scores, make_rule(), top=2, quota=Quota("source", {"a": (None, 1)}))
+
+
 def test_many_groups_take_the_other_way() -> None:
     rng = np.random.default_rng(3)
     x, groups = rng.random(600), [f"g{i % 100:02d}" for i in range(600)]

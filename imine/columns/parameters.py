@@ -34,7 +34,10 @@ class LexicalParameters:
     window: int = 50
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "threshold", float(self.threshold))
+        try:
+            object.__setattr__(self, "threshold", float(self.threshold))
+        except OverflowError:
+            raise ValueError("threshold must lie between 0 and 1, and is beyond any float") from None
         if not 0 < self.threshold < 1:
             raise ValueError(f"threshold must lie between 0 and 1, and is {self.threshold}")
         for name in ("min_words", "shortest_factor", "draws", "window"):

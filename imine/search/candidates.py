@@ -129,7 +129,7 @@ def prepare(
     if few := [name for name, rows in data.evaluation.items() if rows.height < 2]:
         # Resampled, it is always the same: its intervals would be points.
         raise SearchError(f"evaluation set {few[0]} has a single row; give two or more, better dozens")
-    ranked = _ranked(plan, rule, data, scores, folder, say)
+    ranked, told = _ranked(plan, rule, data, scores, folder, say)
     lm = lm or NamedModel.find(plan.study.resolve_model(plan.study.config.finetune.model))
     trainer = _trainer(plan, lm, data)
     epochs = plan.study.config.finetune.epochs
@@ -142,7 +142,7 @@ def prepare(
         recipe=_recipe(plan, data, lm, rule, ranked),
         # A rule may be a file, and where it lies is nobody's business.
         about={"name": plan.config.name, "rule": rule.name, "model": Path(lm.name).name},
-        notes=_seen(rule, data),
+        notes=(*told, *_seen(rule, data)),
     )
 
 
@@ -171,7 +171,8 @@ def _given_scores(plan: SearchPlan, rule: Rule) -> Scores | None:
 
 def _ranked(
     plan: SearchPlan, rule: Rule, data: StudyData, scores: Any, folder: Path, say: Progress
-) -> tuple[str, ...]:
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Ids by predicted loss, and what the selection tells of rule and scores, such as an allowed mismatch."""
     import polars as pl
 
     from imine.files import replace_file
@@ -192,7 +193,7 @@ def _ranked(
     ids = selection.table.filter(pl.col("rank").is_not_null()).sort("rank")["id"].to_list()
     if not ids:
         raise SearchError("no row of the pools has a prediction, so there is no best N to finetune on")
-    return tuple(ids)
+    return tuple(ids), selection.notes
 
 
 def _trainer(plan: SearchPlan, lm: Any, data: StudyData) -> Trainer:

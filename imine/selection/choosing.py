@@ -277,6 +277,8 @@ def _diverse(rows: Rows, ranking: Ranking, pool: Pool, codes: npt.NDArray[np.uin
     )
     codes[rows] = Code.NOT_LISTED
     codes[shortlist] = Code.PASSED_OVER
+    if picks.misfit is not None:
+        codes[shortlist[picks.misfit]] = Code.BUDGET
     kept = shortlist[picks.chosen]
     if not len(kept):
         # Nothing that was preferred: the budget is less than the first row, or the quota lets none be kept.

@@ -77,10 +77,12 @@ class Picks:
     Attributes:
         chosen: positions in the shortlist, in the order of the choice.
         nearest: cosine of each row of the shortlist to its nearest chosen one, shape (shortlist,).
+        misfit: position of the row that no longer fitted, at which the choice ended; ``None`` without one.
     """
 
     chosen: Rows
     nearest: Array
+    misfit: int | None = None
 
 
 class Allowed:
@@ -147,17 +149,21 @@ def choose_diverse(
     kind = _FacilityLocation if diversity.kind == "facility-location" else _KCenter
     gains = kind(likeness, quality, diversity.weight, count)
     chosen: list[int] = []
+    misfit: int | None = None
     open_ = np.ones(len(predicted), dtype=bool)
     for _ in range(len(predicted) if fits else min(count, len(predicted))):
         row = gains.best(open_ & allowed.mask() if allowed else open_)
-        if row is None or (fits is not None and not fits(row)):
+        if row is None:
+            break
+        if fits is not None and not fits(row):
+            misfit = row
             break
         chosen.append(row)
         open_[row] = False
         gains.take(row)
         if allowed:
             allowed.take(row)
-    return Picks(np.array(chosen, dtype=np.int64), likeness.to_nearest(chosen))
+    return Picks(np.array(chosen, dtype=np.int64), likeness.to_nearest(chosen), misfit)
 
 
 def nearest_cosines(rows: npt.NDArray[np.floating], chosen: npt.NDArray[np.floating]) -> Array:

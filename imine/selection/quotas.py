@@ -149,7 +149,8 @@ def group_rows(column: pl.Series) -> Groups:
     """The groups of a column.
 
     Raises:
-        SelectionError: the column holds lists or the like, which are no values of a quota.
+        SelectionError: the column holds lists or the like, which are no values of a quota; or both nulls and the text
+            ``(none)``, which a quota could not tell apart.
 
     Examples:
         >>> groups = group_rows(pl.Series(["b", None, "a", "b"]))
@@ -163,6 +164,11 @@ def group_rows(column: pl.Series) -> Groups:
         )
     text = column.cast(pl.String)
     values = text.drop_nulls().unique().sort()
+    if text.null_count() and NO_VALUE in values:
+        raise SelectionError(
+            f"the column {column.name} has both empty values and the text {NO_VALUE}, by which a quota means them: "
+            "name one of the two otherwise"
+        )
     names = [*values, *([NO_VALUE] if text.null_count() else [])]
     wide = np.uint16 if len(names) < 2**16 else np.uint32
     codes = text.cast(pl.Enum(values)).to_physical().cast(pl.UInt32).fill_null(len(values))
