@@ -78,6 +78,7 @@ class WordBuffers(NamedTuple):
         starts: (rows + 1,) where each row begins in ``folded``.
         edges: (twice :func:`most_words`,) for every word the position of its first byte and of the zero byte after it.
         offsets: (rows + 1,) number of words before each row.
+        n_words: (rows,) number of words; -1 for a null row.
         hashes: (:func:`most_words`,) hash of every word; none is zero.
         characters: (the same,) length of every word in code points.
         ids: (the same,) number of every word within its row, from 0 in order of first occurrence.
@@ -94,6 +95,7 @@ class WordBuffers(NamedTuple):
     starts: NDArray[np.int64]
     edges: NDArray[np.uint32]
     offsets: NDArray[np.int64]
+    n_words: NDArray[np.int64]
     hashes: NDArray[np.uint64]
     characters: NDArray[np.uint32]
     ids: NDArray[np.uint32]
@@ -118,9 +120,10 @@ def _positions(bits, at, positions, count):
 
 
 @helper
-def _find_words(folded, starts, rows, edges, offsets):
+def _find_words(buffers, rows):
     """Where the words of a block begin and end, from 64 bytes at once; the words of its longest row."""
-    base, n_edges, longest, edge_of = address_of(folded), 0, 0, uints_at(address_of(edges))
+    base, n_edges, longest, edge_of = address_of(buffers.folded), 0, 0, uints_at(address_of(buffers.edges))
+    starts, offsets = buffers.starts, buffers.offsets
     offsets[0] = 0
     for row in range(rows):
         at, stop, before = starts[row], starts[row + 1], _ZERO
@@ -132,7 +135,9 @@ def _find_words(folded, starts, rows, edges, offsets):
             before = word >> np.uint64(63)
             at += 64
         offsets[row + 1] = n_edges >> 1
-        longest = max(longest, offsets[row + 1] - offsets[row])
+        n_words = offsets[row + 1] - offsets[row]
+        longest = max(longest, n_words)
+        buffers.n_words[row] = n_words if buffers.lengths[row] >= 0 else -1
     return longest
 
 
@@ -247,7 +252,7 @@ def read_words(
     if folded_size(rows, n_bytes) > buffers.folded.size:
         return rows, n_bytes, -1
     fold_rows(buffers.addresses, buffers.lengths, rows, tables, buffers.folded, buffers.starts)
-    longest = _find_words(buffers.folded, buffers.starts, rows, buffers.edges, buffers.offsets)
+    longest = _find_words(buffers, rows)
     _hash_words(buffers.folded, buffers.edges, buffers.offsets[rows], buffers.hashes, buffers.characters)
     if numbered and table_size(longest) <= buffers.table.size:
         _number_words(buffers, rows)

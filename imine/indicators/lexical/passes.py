@@ -66,8 +66,7 @@ class Pass:
 
 
 def _words(block: Block) -> None:
-    words = block.words
-    block.out["words"][:] = np.where(words.arrays.lengths[: words.rows] < 0, -1, words.n_words())
+    block.out["words"][:] = block.words.arrays.n_words[: block.words.rows]
 
 
 def _types(block: Block) -> None:

@@ -45,6 +45,7 @@ class Words:
             starts=np.empty(rows + 1, dtype=np.int64),
             edges=np.empty(2 * words, dtype=np.uint32),
             offsets=np.zeros(rows + 1, dtype=np.int64),
+            n_words=np.empty(rows, dtype=np.int64),
             hashes=np.empty(words, dtype=np.uint64),
             characters=np.empty(words, dtype=np.uint32),
             ids=np.empty(words, dtype=np.uint32),
@@ -91,10 +92,6 @@ class Words:
                 self._grow(len(self.arrays.folded), 2 * longest)
             else:
                 return self.rows
-
-    def n_words(self) -> NDArray[np.int64]:
-        """Words of each row: (rows,)."""
-        return np.diff(self.arrays.offsets[: self.rows + 1])
 
 
 class Buffers(threading.local):
