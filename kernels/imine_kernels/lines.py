@@ -10,7 +10,7 @@ from imine_kernels.hashing import SEED, mix_inner
 from imine_kernels.jit import helper, kernel
 from imine_kernels.masks import SCRATCH, WINDOW, equal_next, mask_of, window_at
 from imine_kernels.unicode_tables import CharacterTables
-from imine_kernels.views import bytes_at, count_ones, load_eight, trailing_zeros
+from imine_kernels.views import bytes_at, count_ones, load_eight, longs_at, trailing_zeros
 
 # Columns of the result of `count_duplicates`.
 DUPLICATES = (
@@ -30,11 +30,6 @@ _START, _LINES, _PARAGRAPHS = np.int64(0), np.int64(1), np.int64(2)
 _NO_MARK, _FIRST_MARK = np.int64(0), np.int64(1)
 _ZERO = np.uint64(0)
 _ONE = np.uint64(1)
-_THREE = np.uint64(3)
-_EIGHT = np.uint64(8)
-_LOW_BITS = np.uint64(0x0101010101010101)
-_HIGH_BITS = np.uint64(0x8080808080808080)
-_BREAKS = np.uint64(0x0A0A0A0A0A0A0A0A)
 
 
 @helper
@@ -50,39 +45,48 @@ def _count_breaks(address, length, scratch):
 
 
 @helper
-def _hash_bytes(address, start, stop, length):
-    """Hash of the bytes from ``start`` to ``stop`` of a text of ``length`` bytes."""
-    state, at = SEED ^ np.uint64(stop - start), start
-    while at + 8 <= stop:
-        state, at = mix_inner(state, load_eight(address + np.uint64(at))), at + 8
-    left = stop - at
-    if left == 0:
-        return state
-    if at + 8 <= length:
-        last = load_eight(address + np.uint64(at)) & ((_ONE << np.uint64(8 * left)) - _ONE)
-    elif stop >= 8:
-        last = load_eight(address + np.uint64(stop - 8)) >> np.uint64(64 - 8 * left)
-    else:
-        text, last = bytes_at(address), _ZERO
-        for k in range(left):
-            last |= np.uint64(text[at + k]) << np.uint64(8 * k)
-    return mix_inner(state, last)
+def _place_breaks(address, length, scratch, positions):
+    """Write where the line breaks of a text are."""
+    found = 0
+    for base in range(0, length, WINDOW):
+        mask = _line_breaks(window_at(address, base, length, scratch))
+        while mask != _ZERO:
+            positions[found] = base + np.int64(trailing_zeros(mask))
+            mask &= mask - _ONE
+            found += 1
 
 
 @helper
-def _next_break(address, at, end):
-    """First position from ``at`` that holds a line break, or ``end``."""
-    while at + 8 <= end:
-        chunk = load_eight(address + np.uint64(at)) ^ _BREAKS
-        # The lowest bit set marks the first zero byte.
-        zero = (chunk - _LOW_BITS) & ~chunk & _HIGH_BITS
-        if zero != _ZERO:
-            return at + np.int64(trailing_zeros(zero) >> _THREE)
-        at += 8
-    text = bytes_at(address)
-    while at < end and text[at] != _LINE_BREAK:
-        at += 1
-    return at
+def _hash_bytes(address, start, stop, length):
+    """Hash of the bytes from ``start`` to ``stop`` of a text of ``length`` bytes.
+
+    Two states take turns, since each waits for its own last product. The first is mixed once more before they meet, or
+    lines with their chunks exchanged between the two would be equal.
+    """
+    even, odd, at = SEED ^ np.uint64(stop - start), SEED, start
+    while at + 16 <= stop:
+        even = mix_inner(even, load_eight(address + np.uint64(at)))
+        odd = mix_inner(odd, load_eight(address + np.uint64(at + 8)))
+        at += 16
+    if at + 8 <= stop:
+        even, at = mix_inner(even, load_eight(address + np.uint64(at))), at + 8
+    left = stop - at
+    if left > 0:
+        odd = mix_inner(odd, _last_bytes(address, stop, left, length))
+    return mix_inner(mix_inner(SEED, even), odd)
+
+
+@helper
+def _last_bytes(address, stop, left, length):
+    """One to seven bytes in front of ``stop``, read with as many others of the text as make eight."""
+    if stop - left + 8 <= length:
+        return load_eight(address + np.uint64(stop - left)) & ((_ONE << np.uint64(8 * left)) - _ONE)
+    if stop >= 8:
+        return load_eight(address + np.uint64(stop - 8)) >> np.uint64(64 - 8 * left)
+    text, last = bytes_at(address), _ZERO
+    for k in range(left):
+        last |= np.uint64(text[stop - left + k]) << np.uint64(8 * k)
+    return last
 
 
 @helper
@@ -107,21 +111,29 @@ def _count_starts(text, start, stop):
 
 
 @helper
-def _read_parts(address, start, stop, length, breaks, table, marks, mark):
-    """Parts between runs of at least ``breaks`` line breaks: their number, the duplicates, their characters.
+def _read_parts(address, start, stop, length, breaks, least, table, marks, mark):
+    """Parts between runs of at least ``least`` line breaks: their number, the duplicates, their characters.
 
-    Without a mark duplicates are not looked for.
+    Args:
+        address, length: of the text.
+        start, stop: where its first part begins and its last one ends.
+        breaks: pointer to the positions of its line breaks, and their number.
+        table, marks, mark: where duplicates are looked for; with no mark they are not.
     """
+    positions, n_breaks = breaks
     text, mask = bytes_at(address), np.uint64(table.size - 1)
-    parts, duplicates, characters, at = 0, 0, 0, start
+    parts, duplicates, characters, k = 0, 0, 0, 0
+    while k < n_breaks and positions[k] < start:
+        k += 1
     while True:
-        here = _next_break(address, at, stop)
-        after = here
-        while after < stop and text[after] == _LINE_BREAK:
-            after += 1
-        if here < stop and after - here < breaks:
-            at = after
-            continue
+        here = after = stop
+        if k < n_breaks and positions[k] < stop:
+            here, k = positions[k], k + 1
+            after = here + 1
+            while k < n_breaks and positions[k] == after:
+                after, k = after + 1, k + 1
+            if after - here < least:
+                continue
         parts += 1
         if mark != _NO_MARK and _is_known(
             _hash_bytes(address, start, here, length), table, marks, mask, mark
@@ -130,7 +142,7 @@ def _read_parts(address, start, stop, length, breaks, table, marks, mark):
             characters += _count_starts(text, start, here)
         if here == stop:
             return parts, duplicates, characters
-        start = at = after
+        start = after
 
 
 @helper
@@ -158,10 +170,12 @@ def _only_breaks(text, start, stop):
 
 
 @helper
-def _count_row(address, length, pairs, tables, table, marks, mark, counts):
+def _count_row(address, length, breaks, pairs, tables, table, marks, mark, counts):
     """Fill the counts of a row that has line breaks; two marks from ``mark`` on are used."""
     text = bytes_at(address)
-    lines, duplicates, characters = _read_parts(address, _START, length, length, _LINES, table, marks, mark)
+    lines, duplicates, characters = _read_parts(
+        address, _START, length, length, breaks, _LINES, table, marks, mark
+    )
     counts[0], counts[1], counts[2] = lines, duplicates, characters
     if pairs == 0:
         return
@@ -169,7 +183,9 @@ def _count_row(address, length, pairs, tables, table, marks, mark, counts):
     # Without a duplicate line there is no duplicate paragraph, unless stripping changed the first or last line.
     whole = _only_breaks(text, _START, start) and _only_breaks(text, stop, length)
     mark = _NO_MARK if duplicates == 0 and whole else mark + 1
-    parts, duplicates, characters = _read_parts(address, start, stop, length, _PARAGRAPHS, table, marks, mark)
+    parts, duplicates, characters = _read_parts(
+        address, start, stop, length, breaks, _PARAGRAPHS, table, marks, mark
+    )
     counts[3], counts[4], counts[5] = parts, duplicates, characters
 
 
@@ -196,9 +212,10 @@ def count_duplicates(
     """
     scratch, pointers = np.empty(SCRATCH, dtype=np.uint8), class_pointers(tables)
     table, marks, mark = np.empty(256, dtype=np.uint64), np.zeros(256, dtype=np.int64), _FIRST_MARK
+    positions, spare = np.empty(128, dtype=np.int64), np.uint64(scratch.ctypes.data)
     for row in range(rows):
         length = max(lengths[row], 0)
-        n_breaks, pairs = _count_breaks(addresses[row], length, np.uint64(scratch.ctypes.data))
+        n_breaks, pairs = _count_breaks(addresses[row], length, spare)
         counts[row] = 0
         counts[row, 0] = counts[row, 3] = 1
         if n_breaks == 0:
@@ -208,5 +225,8 @@ def count_duplicates(
             while size < 2 * (n_breaks + 1):
                 size *= 2
             table, marks = np.empty(size, dtype=np.uint64), np.zeros(size, dtype=np.int64)
-        _count_row(addresses[row], length, pairs, pointers, table, marks, mark, counts[row])
+            positions = np.empty(size // 2, dtype=np.int64)
+        breaks = longs_at(np.uint64(positions.ctypes.data)), n_breaks
+        _place_breaks(addresses[row], length, spare, breaks[0])
+        _count_row(addresses[row], length, breaks, pairs, pointers, table, marks, mark, counts[row])
         mark += 2

@@ -23,7 +23,7 @@ from imine_kernels.masks import SCRATCH, WINDOW, mask_of, window_at
 from imine_kernels.unicode_tables import CharacterTables
 from imine_kernels.views import bytes_at, trailing_zeros
 
-_LINE_BREAK, _STOP, _BRACKET = 0x0A, 0x2E, 0x29
+_LINE_BREAK, _SPACE, _STOP, _BRACKET = 0x0A, 0x20, 0x2E, 0x29
 _ELLIPSIS, _BULLET = 0x2026, 0x2022
 _NUMBER_DIGITS = 3  # the longest number of a list item
 
@@ -150,6 +150,27 @@ def _read_end(text, at, end, tables):
 
 
 @helper
+def _plain_end(text, at, end):
+    """Where to read on after a sentence that ends in the usual way, or -1 where :func:`_read_end` must tell.
+
+    That is a full stop after two small letters of ASCII, and then the end of the text, a space or line break and a
+    capital, or an empty line and no white space.
+    """
+    if at < 2 or text[at] != _STOP:
+        return -1
+    before, last = text[at - 2], text[at - 1]
+    if not ((before >= 0x61) & (before <= 0x7A) & (last >= 0x61) & (last <= 0x7A)):
+        return -1
+    if at + 3 >= end:
+        return end if at + 1 == end else -1
+    gap, first, second = text[at + 1], text[at + 2], text[at + 3]
+    if ((gap == _SPACE) | (gap == _LINE_BREAK)) & (first >= 0x41) & (first <= 0x5A):
+        return at + 2
+    empty_line = (gap == _LINE_BREAK) & (first == _LINE_BREAK)
+    return at + 3 if empty_line & (second > _SPACE) & (second < 0x7F) else -1
+
+
+@helper
 def _count_row(address, length, tables, scratch):
     text, spare = bytes_at(address), np.uint64(scratch.ctypes.data)
     count, since, at = 0, _START, _START
@@ -159,6 +180,11 @@ def _count_row(address, length, tables, scratch):
             here = base + np.int64(trailing_zeros(mask))
             mask &= mask - _ONE
             if here < at:
+                continue
+            # Most sentences end so, and what follows would find the same with a dozen branches.
+            following = _plain_end(text, here, length) if since < here else -1
+            if following >= 0:
+                count, since, at = count + 1, following, following
                 continue
             if text[here] >= 0x80:
                 kind, _, n_bytes = class_at(text, here, length, tables)

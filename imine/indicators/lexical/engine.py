@@ -61,7 +61,11 @@ def measure_column(
 
 
 def _empty(rows: int, kind: Any) -> Any:
-    return np.empty((rows, kind[0]), kind[1]) if isinstance(kind, tuple) else np.empty(rows, kind)
+    if not isinstance(kind, tuple):
+        return np.empty(rows, kind)
+    # Each value of all rows in one piece, as the formulas read it. One row too many leaves gaps between them: for an
+    # array without gaps, as a single block of rows would be, numba compiles the kernel once more.
+    return np.empty((kind[0], rows + 1), kind[1]).T[:rows]
 
 
 def _one_chunk(series: pl.Series) -> TextChunk | None:

@@ -14,6 +14,7 @@ from imine.indicators.lexical.passes import CHARACTER_COUNTS, PART_COUNTS
 from imine.indicators.lexical.scratch import Outputs
 
 Values = NDArray[Any]
+Rows = NDArray[np.bool_]
 _WHOLE = 2.0**62  # below it, sums and products of these quantities fit into int64
 
 
@@ -25,12 +26,14 @@ class Formula:
         passes: passes that give the quantities, beside ``words``.
         value: from quantities to values; what it gives where there is no value does not matter.
         least: words that a text has at least to have a value.
-        otherwise: the reason of a value that is not a number though the words are enough.
+        lacks: which texts have none though their words are enough; all others must give a finite number.
+        otherwise: the reason of those.
     """
 
     passes: tuple[str, ...]
     value: Callable[[Outputs], Values]
     least: Callable[[LexicalParameters], int]
+    lacks: Callable[[Outputs], Rows] | None = None
     otherwise: str = ""
 
 
@@ -55,8 +58,10 @@ def _sd_length(q: Outputs) -> Values:
     # Whole numbers as long as they fit, since the difference of two means would cancel; beyond, one word is so much
     # longer than the others that it does not.
     exact = np.sqrt(np.maximum(n * squares - total * total, 0)) / n
-    rounded = np.sqrt(np.maximum(squares / n - (total / n) ** 2, 0.0))
-    return np.where(n.astype(np.float64) * squares < _WHOLE, exact, rounded)
+    fits = n.astype(np.float64) * squares < _WHOLE
+    if fits.all():
+        return exact
+    return np.where(fits, exact, np.sqrt(np.maximum(squares / n - (total / n) ** 2, 0.0)))
 
 
 def _yule_k(q: Outputs) -> Values:
@@ -74,6 +79,7 @@ def _variant(name: str, otherwise: str = "no factor ends in the {what}") -> Form
         (name,),
         lambda q: q[name],
         lambda p: p.min_words,
+        lambda q: np.isnan(q[name]),
         otherwise,
     )
 
@@ -99,13 +105,12 @@ def _of_characters(name: str) -> Formula:
     return _unless_empty(("characters",), lambda q: _characters(q, name) / _characters(q))
 
 
+def _is_empty(q: Outputs) -> Rows:
+    return np.asarray(_characters(q) == 0)
+
+
 def _unless_empty(passes: tuple[str, ...], value: Callable[[Outputs], Values]) -> Formula:
-    return Formula(
-        ("characters", *passes),
-        lambda q: np.where(_characters(q) > 0, value(q), np.nan),
-        _at_least(0),
-        "{what} is empty",
-    )
+    return Formula(("characters", *passes), value, _at_least(0), _is_empty, "{what} is empty")
 
 
 def _part_share(part: str) -> Formula:
@@ -116,8 +121,8 @@ def _part_character_share(part: str) -> Formula:
     return _unless_empty(("lines",), lambda q: _parts(q, f"duplicate_{part}_characters") / _characters(q))
 
 
-def _copied_share(q: Outputs) -> Values:
-    return np.where(q["copied"] < 0, np.nan, q["copied"] / q["words"])
+def _has_no_prompt(q: Outputs) -> Rows:
+    return np.asarray(q["copied"] < 0)
 
 
 def _reading_ease(q: Outputs) -> Values:
@@ -166,5 +171,7 @@ FORMULAS: dict[str, Formula] = {
     "duplicate_paragraph_character_share": _part_character_share("paragraph"),
     "compression_ratio": _unless_empty(("compression",), lambda q: q["bytes"] / q["compressed_bytes"]),
     "stop_word_share": _formula("stop", lambda q: q["stop_words"] / q["words"]),
-    "copied_share": Formula(("copied",), _copied_share, _at_least(1), "prompt is null"),
+    "copied_share": Formula(
+        ("copied",), lambda q: q["copied"] / q["words"], _at_least(1), _has_no_prompt, "prompt is null"
+    ),
 }

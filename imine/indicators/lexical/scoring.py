@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from itertools import chain
 from typing import Any
 
@@ -97,8 +97,8 @@ def _measure_rows(
     def work(start: int) -> pl.DataFrame:
         text, prompt = texts(slice(start, start + size))
         quantities = measure_column(text, passes, parameters, prompt=prompt, threads=inner, buffers=buffers)
-        reasons = _Reasons(quantities["words"], what)
-        columns = (_column(name, f, quantities, parameters, reasons) for name, f in formulas.items())
+        absences = _Absences(quantities, parameters, what)
+        columns = (_column(name, f, quantities, absences) for name, f in formulas.items())
         return pl.DataFrame(chain.from_iterable(columns))
 
     with ThreadPoolExecutor(workers) as pool:
@@ -127,40 +127,55 @@ def _formula(measure: str) -> Formula:
     return FORMULAS[measure]
 
 
-def _column(
-    name: str, formula: Formula, quantities: Outputs, parameters: LexicalParameters, reasons: _Reasons
-) -> list[pl.Series]:
-    least = formula.least(parameters)
+def _column(name: str, formula: Formula, quantities: Outputs, absences: _Absences) -> list[pl.Series]:
+    import pyarrow as pa
+
     with np.errstate(divide="ignore", invalid="ignore"):
-        values = formula.value(quantities)
-    absent = (quantities["words"] < max(least, 0)) | ~np.isfinite(values)
-    column = _masked(name, values, absent) if absent.any() else pl.Series(name, values)
-    why = reasons.of(absent, least, formula.otherwise)
-    return [column.cast(getattr(pl, MEASURES[name].dtype)), why.alias(f"{name}__why")]
+        values = np.ascontiguousarray(formula.value(quantities))
+    absence = absences.of(formula)
+    buffers = [absence.valid, pa.py_buffer(values)]
+    column = pl.Series(name, pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(values), buffers))
+    return [column.cast(getattr(pl, MEASURES[name].dtype)), absence.why.alias(f"{name}__why")]
 
 
-class _Reasons:
-    """Why rows have no value: for each number of words below the least, for a null text, and otherwise.
+@dataclass(frozen=True, slots=True, eq=False)
+class _Absence:
+    """Which rows have no value, and why.
 
-    A string made for each row would cost more than all measures, so a row picks one of few; and most measures have
-    none in the same rows, so that a column is made once.
+    Attributes:
+        valid: Arrow's bitmap of the rows that have one; ``None`` where all have.
+        why: the reason of every row that has none, null for the others.
     """
 
-    def __init__(self, words: np.ndarray, what: str) -> None:
-        self._words, self._what = words, what
-        self._made: dict[tuple[int, str], tuple[np.ndarray, pl.Series]] = {}
+    valid: Any
+    why: pl.Series
 
-    def of(self, absent: np.ndarray, least: int, otherwise: str) -> pl.Series:
-        """The reasons of the absent rows, null for the others."""
-        made = self._made.get((least, otherwise))
-        if made is None or not np.array_equal(made[0], absent):
-            made = self._made[least, otherwise] = absent, self._make(absent, least, otherwise)
-        return made[1]
 
-    def _make(self, absent: np.ndarray, least: int, otherwise: str) -> pl.Series:
-        if not absent.any():
-            return pl.Series([None], dtype=pl.String).new_from_index(0, len(absent))
-        words, what = self._words, self._what
+class _Absences:
+    """Rows without a value: those of fewer words than the least, null texts, and what a formula lacks.
+
+    Most measures have none in the same rows, so that each kind is made once.
+    """
+
+    def __init__(self, quantities: Outputs, parameters: LexicalParameters, what: str) -> None:
+        self._quantities, self._parameters, self._what = quantities, parameters, what
+        self._made: dict[tuple[Any, ...], _Absence] = {}
+
+    def of(self, formula: Formula) -> _Absence:
+        least = formula.least(self._parameters)
+        key = least, formula.lacks, formula.otherwise
+        if key not in self._made:
+            absent = self._quantities["words"] < max(least, 0)
+            if formula.lacks is not None:
+                absent |= formula.lacks(self._quantities)
+            self._made[key] = self._make(absent, least, formula.otherwise)
+        return self._made[key]
+
+    def _make(self, absent: np.ndarray, least: int, otherwise: str) -> _Absence:
+        rows = np.flatnonzero(absent)
+        if not len(rows):
+            return _Absence(None, pl.Series([None], dtype=pl.String).new_from_index(0, len(absent)))
+        words, what = self._quantities["words"][rows], self._what
         # Every number below the least, unless there are more of them than a text is likely to need.
         known = least <= _REASONS_AT_ONCE
         short = np.arange(least) if known else np.unique(words[(words >= 0) & (words < least)])
@@ -168,35 +183,29 @@ class _Reasons:
         reasons += [otherwise.format(what=what), f"{what} is null"]
         # A null text has -1 words, and -1 is the last of the reasons.
         place = np.minimum(words, least) if known else np.where(words < 0, -1, np.searchsorted(short, words))
-        return _picked(reasons, place, absent)
+        bits = np.packbits(absent, bitorder="little")
+        return _Absence(_buffer(~bits), _picked(reasons, place, rows, len(absent), _buffer(bits)))
 
 
-def _picked(texts: list[str], place: np.ndarray, present: np.ndarray) -> pl.Series:
-    """``texts[place]`` where ``present``, else null.
+def _picked(texts: list[str], place: np.ndarray, rows: np.ndarray, n_rows: int, valid: Any) -> pl.Series:
+    """``texts[place]`` in the rows given, which are the valid ones, and null in the others.
 
-    Arrow's views of the texts are picked, 16 bytes each, which NumPy moves as complex numbers: a third of the time of
-    polars' own gather.
+    A string made for each row would cost more than all measures. Arrow's views of the texts are picked, 16 bytes each,
+    which NumPy moves as complex numbers: a third of the time of polars' own gather.
     """
     import pyarrow as pa
 
     _, views, *data = pl.Series(texts).to_arrow(compat_level=pl.CompatLevel.newest()).buffers()
-    picked = np.frombuffer(views, dtype=np.complex128).take(place)
-    buffers = [_bitmap(present), pa.py_buffer(picked), *data]
-    return pl.Series(pa.Array.from_buffers(pa.string_view(), len(place), buffers))
+    # Zeros are empty texts, and memory that nobody writes is not even fetched.
+    picked = np.zeros(n_rows, dtype=np.complex128)
+    picked[rows] = np.frombuffer(views, dtype=np.complex128)[place]
+    return pl.Series(pa.Array.from_buffers(pa.string_view(), n_rows, [valid, _buffer(picked), *data]))
 
 
-def _bitmap(valid: np.ndarray) -> Any:
+def _buffer(array: np.ndarray) -> Any:
     import pyarrow as pa
 
-    return pa.py_buffer(np.packbits(valid, bitorder="little"))
-
-
-def _masked(name: str, values: np.ndarray, absent: np.ndarray) -> pl.Series:
-    import pyarrow as pa
-
-    # Not pa.array(values, mask=absent), which imports pandas where that is installed.
-    buffers = [_bitmap(~absent), pa.py_buffer(np.ascontiguousarray(values))]
-    return pl.Series(name, pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(values), buffers))
+    return pa.py_buffer(array)
 
 
 def score_lexical(
