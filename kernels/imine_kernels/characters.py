@@ -9,7 +9,7 @@ from imine_kernels.classes import DIGIT, PUNCTUATION, SPACE, UPPER, class_at, cl
 from imine_kernels.jit import helper, kernel
 from imine_kernels.masks import SCRATCH, WINDOW, equal_next, leading_zeros, mask_of, window_at
 from imine_kernels.unicode_tables import CharacterTables
-from imine_kernels.views import bytes_at, count_ones, trailing_zeros
+from imine_kernels.views import address_of, bytes_at, count_ones, longs_at, trailing_zeros
 
 # Columns of the result of `count_characters`.
 COUNTS = ("characters", "digits", "upper", "punctuation", "non_ascii", "white_space", "longest_run")
@@ -50,20 +50,16 @@ def _lengthen(pairs, open_run, longest):
     longest = max(longest, open_run + first)
     if first == WINDOW:
         return longest, open_run + WINDOW
-    # Windows have a pair often, three pairs in a row seldom: few of them are searched run by run.
-    if longest == 0:
-        candidates = pairs
-    elif longest == 1:
-        candidates = pairs & (pairs >> _ONE)
-    else:
-        candidates = pairs & (pairs >> _ONE) & (pairs >> np.uint64(2))
-    if candidates != _ZERO:
+    longest = max(longest, np.int64(pairs != _ZERO))
+    # Windows have a pair often, and two or three in a row seldom: few of them are searched run by run.
+    twice = pairs & (pairs >> _ONE)
+    if (twice if longest < 2 else twice & (pairs >> np.uint64(2))) != _ZERO:
         longest = max(longest, _longest_of(pairs))
     return longest, np.int64(leading_zeros(~pairs))
 
 
 @helper
-def _count_wide(text, mask, base, length, tables, state, counts):
+def _count_wide(text, mask, base, length, tables, state, tally):
     """Count the characters that are not ASCII in a window; where the last ends, which may be behind the window.
 
     Args:
@@ -76,19 +72,22 @@ def _count_wide(text, mask, base, length, tables, state, counts):
         kind, code_point, n_bytes = class_at(text, at, length, tables)
         run = run + 1 if at == end and code_point == previous else 1
         end, previous = at + n_bytes, code_point
-        counts[1] += kind == DIGIT
-        counts[2] += kind == UPPER
-        counts[3] += kind >= PUNCTUATION
-        counts[4] += 1
-        counts[5] += kind == SPACE
-        counts[6] = max(counts[6], run)
+        tally[1] += np.int64(kind == DIGIT)
+        tally[2] += np.int64(kind == UPPER)
+        tally[3] += np.int64(kind >= PUNCTUATION)
+        tally[4] += 1
+        tally[5] += np.int64(kind == SPACE)
+        tally[6] = max(tally[6], run)
         mask = mask & (_ALL << np.uint64(end - base)) if end - base < WINDOW else _ZERO
     return end, previous, run
 
 
 @helper
-def _count_row(address, length, tables, scratch, counts):
-    text, spare = bytes_at(address), np.uint64(scratch.ctypes.data)
+def _count_row(address, length, tables, spare, tally):
+    """Fill the tally of a row."""
+    text = bytes_at(address)
+    for k in range(len(COUNTS)):
+        tally[k] = 0
     digits = upper = punctuation = white_space = not_ascii = _ZERO
     longest, open_run, state = _NONE, _NONE, (_NONE, _NONE, _NONE)
     for base in range(0, length, WINDOW):
@@ -104,13 +103,13 @@ def _count_row(address, length, tables, scratch, counts):
         if high != _ZERO:
             not_ascii += count_ones(high)
             fresh = high & (_ALL << np.uint64(max(state[0] - base, 0)))
-            state = _count_wide(text, fresh, base, length, tables, state, counts)
-    counts[0] = counts[4] + length - np.int64(not_ascii)
-    counts[1] += np.int64(digits)
-    counts[2] += np.int64(upper)
-    counts[3] += np.int64(punctuation)
-    counts[5] += np.int64(white_space)
-    counts[6] = max(counts[6], longest + 1) if length > 0 else 0
+            state = _count_wide(text, fresh, base, length, tables, state, tally)
+    tally[0] = tally[4] + length - np.int64(not_ascii)
+    tally[1] += np.int64(digits)
+    tally[2] += np.int64(upper)
+    tally[3] += np.int64(punctuation)
+    tally[5] += np.int64(white_space)
+    tally[6] = max(tally[6], longest + 1) if length > 0 else 0
 
 
 @kernel
@@ -134,6 +133,11 @@ def count_characters(
             (``str.isspace``); and the longest run of one code point. Zeros for an empty or a null row.
     """
     scratch, pointers = np.empty(SCRATCH, dtype=np.uint8), class_pointers(tables)
+    # A row of the counts would be an array of its own, made and let go for every row.
+    tally = np.empty(len(COUNTS), dtype=np.int64)
     for row in range(rows):
-        counts[row] = 0
-        _count_row(addresses[row], max(lengths[row], 0), pointers, scratch, counts[row])
+        # Addresses are taken in the loop: what is not used any more after them is let go.
+        spare, own = address_of(scratch), longs_at(address_of(tally))
+        _count_row(addresses[row], max(lengths[row], 0), pointers, spare, own)
+        for k in range(len(COUNTS)):
+            counts[row, k] = own[k]

@@ -10,7 +10,7 @@ from imine_kernels.hashing import SEED, mix_inner
 from imine_kernels.jit import helper, kernel
 from imine_kernels.masks import SCRATCH, WINDOW, equal_next, mask_of, window_at
 from imine_kernels.unicode_tables import CharacterTables
-from imine_kernels.views import bytes_at, count_ones, load_eight, longs_at, trailing_zeros
+from imine_kernels.views import address_of, bytes_at, count_ones, load_eight, longs_at, trailing_zeros
 
 # Columns of the result of `count_duplicates`.
 DUPLICATES = (
@@ -212,9 +212,10 @@ def count_duplicates(
     """
     scratch, pointers = np.empty(SCRATCH, dtype=np.uint8), class_pointers(tables)
     table, marks, mark = np.empty(256, dtype=np.uint64), np.zeros(256, dtype=np.int64), _FIRST_MARK
-    positions, spare = np.empty(128, dtype=np.int64), np.uint64(scratch.ctypes.data)
+    positions = np.empty(128, dtype=np.int64)
     for row in range(rows):
-        length = max(lengths[row], 0)
+        # Addresses are taken in the loop: what is not used any more after them is let go.
+        length, spare = max(lengths[row], 0), address_of(scratch)
         n_breaks, pairs = _count_breaks(addresses[row], length, spare)
         counts[row] = 0
         counts[row, 0] = counts[row, 3] = 1
@@ -226,7 +227,7 @@ def count_duplicates(
                 size *= 2
             table, marks = np.empty(size, dtype=np.uint64), np.zeros(size, dtype=np.int64)
             positions = np.empty(size // 2, dtype=np.int64)
-        breaks = longs_at(np.uint64(positions.ctypes.data)), n_breaks
+        breaks = longs_at(address_of(positions)), n_breaks
         _place_breaks(addresses[row], length, spare, breaks[0])
         _count_row(addresses[row], length, breaks, pairs, pointers, table, marks, mark, counts[row])
         mark += 2
