@@ -133,9 +133,8 @@ def _column(name: str, formula: Formula, quantities: Outputs, absences: _Absence
     with np.errstate(divide="ignore", invalid="ignore"):
         values = np.ascontiguousarray(formula.value(quantities))
     absence = absences.of(formula)
-    buffers = [absence.valid, pa.py_buffer(values)]
-    column = pl.Series(name, pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(values), buffers))
-    return [column.cast(getattr(pl, MEASURES[name].dtype)), absence.why.alias(f"{name}__why")]
+    column = _series(pa.from_numpy_dtype(values.dtype), len(values), [absence.valid, pa.py_buffer(values)])
+    return [column.cast(getattr(pl, MEASURES[name].dtype)).alias(name), absence.why.alias(f"{name}__why")]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -199,7 +198,24 @@ def _picked(texts: list[str], place: np.ndarray, rows: np.ndarray, n_rows: int, 
     # Zeros are empty texts, and memory that nobody writes is not even fetched.
     picked = np.zeros(n_rows, dtype=np.complex128)
     picked[rows] = np.frombuffer(views, dtype=np.complex128)[place]
-    return pl.Series(pa.Array.from_buffers(pa.string_view(), n_rows, [valid, _buffer(picked), *data]))
+    return _series(pa.string_view(), n_rows, [valid, _buffer(picked), *data])
+
+
+class _Exported:
+    """An Arrow array by its C interface: given the array itself, polars first imports pyarrow.compute (50 ms)."""
+
+    def __init__(self, array: Any) -> None:
+        self._array = array
+
+    def __arrow_c_array__(self, requested_schema: Any = None) -> Any:
+        return self._array.__arrow_c_array__(requested_schema)
+
+
+def _series(dtype: Any, n_rows: int, buffers: list[Any]) -> pl.Series:
+    """A series that reads these buffers where they are."""
+    import pyarrow as pa
+
+    return pl.Series(_Exported(pa.Array.from_buffers(dtype, n_rows, buffers)))
 
 
 def _buffer(array: np.ndarray) -> Any:
