@@ -22,6 +22,7 @@ from imine.errors import UnknownIndicatorError
 from imine.indicators.arrow_text import for_each_block, text_chunks
 from imine.indicators.lexical import LexicalParameters, lexical_fingerprint, measure_text, score_lexical
 from imine.indicators.lexical.engine import measure_column
+from imine.indicators.lexical.formulas import FORMULAS
 from imine_kernels.jit import kernel
 from imine_kernels.unicode_tables import UNICODE_VERSION
 
@@ -258,6 +259,28 @@ def test_wrong_arguments(arguments: dict, error: type[Exception], message: str) 
     rest = {key: value for key, value in arguments.items() if key not in own}
     with pytest.raises(error, match=message):
         score_lexical(frame, parameters=LexicalParameters(**own), **rest)
+
+
+def test_every_value_is_a_finite_number_or_has_a_reason_whatever_the_bytes() -> None:
+    rng = np.random.default_rng(0)
+    # Combining marks, stray bytes and halves of characters among letters, stops and spaces.
+    parts = [bytes([byte]) for byte in range(256)] + [
+        b"a",
+        b" ",
+        b". ",
+        b"\n",
+        b"\xcc\x81",
+        b"\xe2",
+        b"\xf0\x9f",
+    ] * 30
+    rows = [b"".join(parts[k] for k in rng.integers(0, len(parts), rng.integers(0, 90))) for _ in range(4000)]
+    text, prompt = pl.Series([*rows, None], dtype=pl.Binary), pl.Series([None, *rows], dtype=pl.Binary)
+    found = measure_text(text, list(FORMULAS), prompt=prompt)
+    for name in FORMULAS:
+        values, why = found[name], found[f"{name}__why"]
+        assert values.cast(pl.Float64).is_finite().drop_nulls().all(), name
+        assert (values.is_null() == why.is_not_null()).all(), name
+        assert (why.drop_nulls().str.len_bytes() > 0).all(), name
 
 
 def test_a_column_that_is_no_text() -> None:

@@ -131,7 +131,10 @@ def _column(name: str, formula: Formula, quantities: Outputs, absences: _Absence
     import pyarrow as pa
 
     with np.errstate(divide="ignore", invalid="ignore"):
-        values = np.ascontiguousarray(formula.value(quantities))
+        values = formula.value(quantities)
+    if values.base is not None:
+        # One of several quantities in one piece of memory, which the column would keep.
+        values = values.copy()
     absence = absences.of(formula)
     column = _series(pa.from_numpy_dtype(values.dtype), len(values), [absence.valid, pa.py_buffer(values)])
     return [column.cast(getattr(pl, MEASURES[name].dtype)).alias(name), absence.why.alias(f"{name}__why")]
